@@ -1,0 +1,57 @@
+# Everything that people run: `make demo`, `make test`. Needs Python and make; the rest is set up in .venv.
+PYTHON ?= python3
+VENV := .venv
+LOWEST := .venv-lowest
+BIN := $(VENV)/bin
+
+.PHONY: help demo test lint types lowest wheel check clean
+
+help:
+	@echo "make demo    train a small GRPO job twice, plain wandb.log and bridge, and compare"
+	@echo "make test    run the tests"
+	@echo "make lint    ruff"
+	@echo "make types   mypy --strict"
+	@echo "make lowest  the tests with the lowest versions supported"
+	@echo "make wheel   build, install into an empty environment, try"
+	@echo "make check   lint, types and tests"
+
+$(VENV)/.ready: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@
+
+demo: $(VENV)/.ready
+	$(BIN)/otel-wandb demo $(ARGS)
+
+test: $(VENV)/.ready
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: $(VENV)/.ready
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/.ready
+	$(BIN)/mypy
+
+# The lowest versions that pyproject.toml allows, as tests/lowest.txt pins them.
+$(LOWEST)/.ready: pyproject.toml tests/lowest.txt
+	$(PYTHON) -m venv $(LOWEST)
+	$(LOWEST)/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[test]' --constraint tests/lowest.txt
+	@touch $@
+
+lowest: $(LOWEST)/.ready
+	$(LOWEST)/bin/python -m pytest $(ARGS)
+
+# Built, installed into an empty environment, and used there.
+wheel: $(VENV)/.ready
+	rm -rf build dist $(VENV)-wheel
+	$(BIN)/python -m build --outdir dist . >/dev/null
+	$(BIN)/python -m twine check --strict dist/*
+	$(PYTHON) -m venv $(VENV)-wheel
+	$(VENV)-wheel/bin/python -m pip install --quiet --disable-pip-version-check "$$(ls dist/*.whl)[demo]"
+	cd $(VENV)-wheel && bin/otel-wandb demo --steps 30 --no-plot
+
+check: lint types test
+
+clean:
+	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache

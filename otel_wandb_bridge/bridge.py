@@ -1,0 +1,121 @@
+"""The bridge: what `configure` puts together, in one hand."""
+
+import time
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Any
+
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import MetricReader
+
+from .attributes import LANE_SCOPE, OWN_SCOPE
+from .exporter import WandbMetricExporter
+from .record import DirectLane
+from .record.lane import LaneGauges
+from .selfmetrics import observe
+from .stats import Stats
+
+
+class Bridge:
+    """A meter provider whose measurements become W&B rows, and the direct lane beside it.
+
+    Made by `configure`. A context manager: leaving it shuts it down.
+
+    Thread-safety: safe from any thread.
+    """
+
+    def __init__(
+        self,
+        meter_provider: MeterProvider,
+        reader: MetricReader,
+        exporter: WandbMetricExporter,
+        *,
+        owns_provider: bool,
+    ) -> None:
+        self._provider = meter_provider
+        self._reader = reader
+        self._exporter = exporter
+        self._owns_provider = owns_provider
+        self._is_shut_down = False
+        exporter.collected_by(reader)
+        gauges = LaneGauges(meter_provider.get_meter(LANE_SCOPE))
+        self._lane = DirectLane(exporter.options.priorities, show=gauges.show)
+        self._lane.on_high_water = exporter.attach(self._lane)
+        # The bridge's own counts also make sure that there is something to collect in every interval,
+        # without which the SDK's reader does not call its exporter.
+        observe(meter_provider.get_meter(OWN_SCOPE), exporter.stats)
+
+    @property
+    def meter_provider(self) -> MeterProvider:
+        """The provider to get meters from."""
+        return self._provider
+
+    def log(
+        self,
+        values: Mapping[str, Any],
+        *,
+        step: int | None = None,
+        source: str | None = None,
+        priority: int | None = None,
+    ) -> None:
+        """Report values by key: scalars (NaN and ±Inf too), text, images, tables, all that W&B takes.
+
+        Costs the caller one append. The values are taken as they are now: containers, arrays and tensors
+        that are changed later are copied. Finite scalars also show up as gauges of the meter
+        `otel_wandb_bridge.log` for every other reader.
+
+        Args:
+            values: What to report.
+            step: The training step; by default the ambient one (`training_step`, `set_step`).
+            source: The component that reports; by default the ambient one, else `otel_wandb_bridge.log`.
+            priority: 0 (highest) to 10 (lowest); by default the ambient one, else that of the source.
+
+        Never raises: what cannot be used is counted in `stats().rejected` and logged once.
+        """
+        if self._is_shut_down:
+            self._exporter.refuse(len(values) if isinstance(values, Mapping) else 1, "Bridge.log")
+        else:
+            self._lane.log(values, step, source, priority)
+
+    def force_flush(self, timeout_millis: float = 30_000) -> bool:
+        """Commit everything that has been recorded, in ascending order, whatever it waits for.
+
+        Returns:
+            False where W&B, a failing collection or the timeout interrupted it; the rest stays pending.
+        """
+        deadline = time.monotonic() + timeout_millis / 1e3
+        collected = self._exporter.collect(timeout_millis)
+        left = max(0.0, deadline - time.monotonic()) * 1e3
+        return self._exporter.force_flush(left) and collected
+
+    def shutdown(self) -> None:
+        """Commit everything and stop. The run stays open: it is the caller's to finish.
+
+        A provider that `configure` made is shut down with all its readers; one that it joined goes on
+        without us. Calling it again does nothing.
+        """
+        if self._is_shut_down:
+            return
+        self._is_shut_down = True
+        self._exporter.collect()
+        if self._owns_provider:
+            self._provider.shutdown()
+        else:
+            self._reader.shutdown()  # first: it collects once more, which a removed reader cannot
+            self._provider.remove_metric_reader(self._reader)
+        self._exporter.shutdown()
+
+    def stats(self) -> Stats:
+        """What became of everything recorded so far."""
+        return self._exporter.stats()
+
+    def __enter__(self) -> "Bridge":
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.shutdown()

@@ -1,0 +1,109 @@
+"""One call that sets everything up."""
+
+import inspect
+from collections.abc import Sequence
+from typing import Any
+
+from opentelemetry import metrics
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import MetricReader, PeriodicExportingMetricReader
+from opentelemetry.sdk.resources import SERVICE_NAME, Resource
+
+from . import options as known
+from .bridge import Bridge
+from .exporter import WandbMetricExporter
+from .record import step_views
+from .write import Run
+
+
+def configure(
+    run: Run | None = None,
+    *,
+    export_interval_millis: float | None = None,
+    service_name: str | None = None,
+    resource: Resource | None = None,
+    extra_readers: Sequence[MetricReader] = (),
+    set_global: bool = True,
+    **options: Any,
+) -> Bridge:
+    """Set up a meter provider whose measurements become W&B rows, and return the bridge.
+
+        run = wandb.init(project="demo")
+        bridge = configure(run)
+        loss = metrics.get_meter("trainer").create_gauge("loss")
+
+    Where a global meter provider exists already, it is joined and not replaced: the bridge becomes one more
+    reader of it. Its views and resource stay as they are, and its own `force_flush` and `shutdown` do not
+    reach readers that were added later (OpenTelemetry SDK 1.43 to 1.45); `Bridge.force_flush`,
+    `Bridge.shutdown`, the finish of the run and the end of the program do.
+
+    Args:
+        run: The run to write to. None follows `wandb.run`, before and after `wandb.init`.
+        export_interval_millis: How often rows are flushed, in milliseconds. By default
+            `OTEL_METRIC_EXPORT_INTERVAL`, else 2,000.
+        service_name: `service.name` of the resource.
+        resource: Further resource attributes; `OTEL_RESOURCE_ATTRIBUTES` and `OTEL_SERVICE_NAME` count too.
+        extra_readers: Readers (Prometheus, OTLP) to feed from the same provider.
+        set_global: Make the provider the global one, or join the global one that exists. False makes a
+            provider for this bridge alone.
+        options: Those of `WandbMetricExporter`.
+
+    Raises:
+        TypeError, ValueError: naming the option, what came and what is expected.
+        RuntimeError: there is a global provider, and this SDK (before 1.43) cannot add a reader to one.
+    """
+    _check(options)
+    interval = known.interval_millis(export_interval_millis)
+    joined = _global_provider() if set_global else None
+    if joined is not None and not _can_add_readers(joined):
+        raise RuntimeError(
+            "there is a global MeterProvider already, and opentelemetry-sdk before 1.43 cannot add a "
+            "reader to it; upgrade the SDK, give a reader with WandbMetricExporter to that provider when it "
+            "is made, or pass set_global=False"
+        )
+    exporter = WandbMetricExporter(run, **options)
+    reader = _Reader(exporter, export_interval_millis=interval)
+    readers = [reader, *extra_readers]
+    if joined is not None:
+        for each in readers:
+            joined.add_metric_reader(each)
+        return Bridge(joined, reader, exporter, owns_provider=False)
+    provider = MeterProvider(readers, resource=_resource(service_name, resource), views=step_views())
+    if set_global:
+        metrics.set_meter_provider(provider)
+    # A global provider cannot be replaced: it stays open for the next bridge, where the SDK can add one.
+    return Bridge(provider, reader, exporter, owns_provider=not (set_global and _can_add_readers(provider)))
+
+
+class _Reader(PeriodicExportingMetricReader):
+    """May be shut down more than once: by the bridge, and by the provider when the program ends."""
+
+    _was_shut_down = False
+
+    def shutdown(self, timeout_millis: float = 30_000, **kwargs: Any) -> None:
+        if not self._was_shut_down:
+            self._was_shut_down = True
+            super().shutdown(timeout_millis, **kwargs)
+
+
+def _can_add_readers(provider: MeterProvider) -> bool:
+    return hasattr(provider, "add_metric_reader") and hasattr(provider, "remove_metric_reader")
+
+
+def _global_provider() -> MeterProvider | None:
+    provider = metrics.get_meter_provider()
+    return provider if isinstance(provider, MeterProvider) else None
+
+
+def _resource(service_name: str | None, resource: Resource | None) -> Resource:
+    made = Resource.create({SERVICE_NAME: service_name} if service_name else None)
+    return made if resource is None else made.merge(resource)
+
+
+def _check(options: dict[str, Any]) -> None:
+    takes = list(inspect.signature(WandbMetricExporter).parameters)[1:]
+    for name in options:
+        if name not in takes:
+            raise TypeError(
+                f"configure() got an unknown option {name!r}; known are {', '.join(sorted(takes))}"
+            )

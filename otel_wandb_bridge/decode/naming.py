@@ -1,0 +1,66 @@
+"""From the identity of a series to the key of its value in a W&B row."""
+
+import hashlib
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from ..ledger import Ledger
+
+Naming = Callable[[str, Mapping[str, Any]], str]
+"""Takes the metric's name and the attributes of the series (those without a meaning of their own: no step,
+source or priority), and returns the key."""
+
+
+def default_naming(name: str, attributes: Mapping[str, Any]) -> str:
+    """OpenTelemetry's dots become W&B's slashes, and attributes a part of the key, sorted by name.
+
+    `http.server.duration` → `http/server/duration`; `loss` with `{"rank": 3}` → `loss/rank_3`. A dot within
+    an attribute becomes an underscore, since W&B takes a dot in a key for nesting.
+    """
+    parts = [name.replace(".", "/")]
+    parts += [f"{key}_{value}".replace(".", "_") for key, value in sorted(attributes.items())]
+    return "/".join(parts)
+
+
+class Keys:
+    """Remembers which series has which key, so that two never share one by accident.
+
+    The same metric name and attributes from two scopes are meant to meet: there, priority decides. Two
+    different series that the naming sends to one key are told apart: the later gets a suffix.
+
+    Thread-safety: none; the pipeline's lock guards it.
+    """
+
+    def __init__(self, naming: Naming, ledger: Ledger) -> None:
+        self._naming = naming
+        self._ledger = ledger
+        self._keys: dict[Any, str] = {}
+        self._owners: dict[str, Any] = {}
+
+    def key(self, name: str, attributes: Mapping[str, Any], suffix: str = "") -> str:
+        """The key of a series, or of one of several values of it."""
+        # With the types: 1, 1.0 and True are equal to Python, but other series to OpenTelemetry.
+        typed = tuple(sorted((key, type(value), value) for key, value in attributes.items()))
+        identity: Any = (name, typed, suffix)
+        try:
+            known = self._keys.get(identity)
+        except TypeError:  # an attribute that is a list or a mapping
+            identity = (name, repr(typed), suffix)
+            known = self._keys.get(identity)
+        if known is None:
+            known = self._keys[identity] = self._new_key(identity, name, attributes, suffix)
+        return known
+
+    def _new_key(self, identity: Any, name: str, attributes: Mapping[str, Any], suffix: str) -> str:
+        key = self._naming(name, attributes)
+        if not isinstance(key, str) or not key:
+            raise TypeError(f"naming must return a non-empty string for {name!r}; got {key!r}")
+        key += suffix
+        if self._owners.setdefault(key, identity) == identity:
+            return key
+        apart = f"{key}~{hashlib.sha256(repr(identity).encode()).hexdigest()[:6]}"
+        self._owners[apart] = identity
+        self._ledger.say_once(
+            "key", repr(key), f"another series has this key; {identity!r} is written as {apart!r}"
+        )
+        return apart

@@ -1,0 +1,322 @@
+"""The exporter: decode → reconcile → write, one step after the other."""
+
+import logging
+import os
+import threading
+import time
+import weakref
+from collections.abc import Callable, Collection, Iterator, Mapping
+from typing import Any, Protocol
+
+from opentelemetry.metrics import Instrument
+from opentelemetry.sdk.metrics import (
+    ObservableCounter,
+    ObservableGauge,
+    ObservableUpDownCounter,
+)
+from opentelemetry.sdk.metrics.export import (
+    AggregationTemporality,
+    MetricExporter,
+    MetricExportResult,
+    MetricReader,
+    MetricsData,
+)
+
+from . import options
+from .decode import Decoder, Naming
+from .exit import before_exit
+from .flusher import Flusher
+from .ledger import Ledger
+from .pipeline import Pipeline
+from .record import INSTRUMENTS, Intake, StepAggregation
+from .record.clock import STEP_CLOCK
+from .record.sdk import reader_of
+from .records import Sample
+from .stats import Stats, stats_of
+from .write import Run, before_finish
+
+_logger = logging.getLogger("otel_wandb_bridge")
+_RETRY_SECONDS = 2.0
+_OBSERVABLE = (ObservableCounter, ObservableGauge, ObservableUpDownCounter)
+
+
+class Lane(Protocol):
+    """A buffer that is filled directly and emptied at each flush: see `record.DirectLane`."""
+
+    def batches(self, ledger: Ledger, until: float | None) -> Iterator[list[Sample]]:
+        """Take out what came in until then (seconds since the epoch; None: all)."""
+
+    def waiting(self) -> tuple[int, int]:
+        """How many values wait, and how many were shed since the last flush."""
+
+    def clear(self) -> None:
+        """Forget what waits."""
+
+
+class WandbMetricExporter(MetricExporter):
+    """Writes what OpenTelemetry instruments record to a W&B run: one merged row for each step, in order.
+
+        reader = PeriodicExportingMetricReader(WandbMetricExporter(run), export_interval_millis=2000)
+        provider = MeterProvider([reader])
+
+    That is all it takes: the exporter brings its own aggregation, whose reservoirs keep every measurement
+    with the step at which it was recorded (other readers of the provider see nothing of it), and flushes
+    before the run finishes or the program ends.
+
+    An option that is not given is taken from the environment (`OTEL_WANDB_HOLD` for `hold`, and so on), then
+    from the default.
+
+    Args:
+        run: The run to write to. None follows `wandb.run`: what is recorded before `wandb.init` waits for
+            it, and a second run follows the first.
+        step_metric: The key of the step axis, in every row. Default `global_step`.
+        late: What becomes of samples whose row is already committed: `keep` (default) writes them as rows
+            of their own that carry their true step, `merge` folds them into the next row, `drop` counts
+            and discards them.
+        hold: How long a row that some source has moved past waits for the others, in seconds. Default 10.
+        disorder: How many steps a source may go back without being late. Default 0.
+        max_pending: How many samples wait at most; past it the lowest rows are committed early. Default
+            100,000.
+        max_step_jump: A step further ahead of all others than this is taken for a mistake, such as a
+            timestamp, and treated like a late sample. Default 1,000,000.
+        priorities: Default priority by source, 0 (highest) to 10 (lowest); 5 for the rest.
+        gating: The sources that hold rows back. Default: all that have reported.
+        expected_sources: Sources, by name or by number, that hold rows back before their first report.
+        naming: From a metric's name and attributes to its key in W&B. Default: dots become slashes, and
+            attributes are appended (`loss` with `{"rank": 3}` is `loss/rank_3`).
+        clock: Seconds that never go back, for `hold`. Default `time.monotonic`; tests inject their own.
+
+    Raises:
+        TypeError, ValueError: for an option that cannot be used, a finished run, and a run that another
+            exporter of this process writes already.
+
+    Thread-safety: safe from any thread. The reader calls `export` from its own; nothing here runs in the
+    threads that record, but for one append a measurement.
+    """
+
+    def __init__(
+        self,
+        run: Run | None = None,
+        *,
+        step_metric: str | None = None,
+        late: str | None = None,
+        hold: float | None = None,
+        disorder: int | None = None,
+        max_pending: int | None = None,
+        max_step_jump: int | None = None,
+        priorities: Mapping[str, int] | None = None,
+        gating: Collection[str] | None = None,
+        expected_sources: int | Collection[str] | None = None,
+        naming: Naming | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.options = options.resolve(
+            step_metric=step_metric,
+            late=late,
+            hold=hold,
+            disorder=disorder,
+            max_pending=max_pending,
+            max_step_jump=max_step_jump,
+            priorities=priorities,
+            gating=gating,
+            expected_sources=expected_sources,
+            naming=naming,
+        )
+        self._clock = clock
+        self._lock = threading.RLock()
+        self._pipeline = Pipeline(run, self.options, clock)
+        self._decoder = self._new_decoder()
+        self._flusher = Flusher(self._flush_early)
+        self._intake = Intake(self._flusher.wake)
+        self._reader: MetricReader | None = None
+        self._lane: Lane | None = None
+        self._is_shut_down = False
+        self._aggregation = StepAggregation(self._intake, self._on_instrument)
+        super().__init__(
+            # Delta for what is recorded, so that the SDK lets go of a series (one for each step, where no
+            # view keeps the step out) once it is collected; cumulative for what is observed, since a
+            # callback says totals.
+            preferred_temporality={
+                instrument: AggregationTemporality.CUMULATIVE
+                if instrument in _OBSERVABLE
+                else AggregationTemporality.DELTA
+                for instrument in INSTRUMENTS
+            },
+            preferred_aggregation=dict.fromkeys(INSTRUMENTS, self._aggregation),
+        )
+        self._forget_finish = before_finish(_weakly(self._before_finish))
+        before_exit(self._before_exit)
+        _after_fork_in_child(self._after_fork)
+
+    def export(
+        self, metrics_data: MetricsData, timeout_millis: float = 10_000, **kwargs: Any
+    ) -> MetricExportResult:
+        """Take in what was collected and commit the rows that are due.
+
+        Returns:
+            `FAILURE` where W&B interrupted the writing; nothing is lost by that, the rows are tried again.
+        """
+        with self._lock:
+            decoded = self._decoder.decode(metrics_data)
+            if self._is_shut_down:
+                self._refuse(decoded.samples)
+                return MetricExportResult.FAILURE
+            batches = self._batches(decoded.collected_at)
+            succeeded = self._pipeline.take(decoded.samples, batches, until=decoded.collected_at)
+            self._set_alarm(succeeded)
+        return MetricExportResult.SUCCESS if succeeded else MetricExportResult.FAILURE
+
+    def force_flush(self, timeout_millis: float = 10_000) -> bool:
+        """Commit everything that was collected, in ascending order, whatever it waits for.
+
+        Called by the reader's `force_flush` after a collection.
+
+        Returns:
+            False where W&B or the timeout interrupted it; the rest stays pending.
+        """
+        deadline = time.monotonic() + timeout_millis / 1e3
+        with self._lock:
+            return self._drain(deadline)
+
+    def shutdown(self, timeout_millis: float = 30_000, **kwargs: Any) -> None:
+        """Commit everything, and let go of the run. What comes later is rejected and counted.
+
+        Rows that can be written are written, however long it takes; the timeout is not for them.
+        """
+        with self._lock:
+            if self._is_shut_down:
+                return
+            self._drain(None)
+            self._is_shut_down = True
+            self._pipeline.finish_run()
+        self._forget_finish()
+        self._flusher.stop()
+
+    def stats(self) -> Stats:
+        """What became of everything recorded so far. Takes no lock, and never waits for a flush."""
+        waiting, shed = self._intake.waiting()
+        if self._lane is not None:
+            in_lane, shed_by_lane = self._lane.waiting()
+            waiting, shed = waiting + in_lane, shed + shed_by_lane
+        pipeline = self._pipeline
+        return stats_of(pipeline.ledger, waiting=waiting, shed=shed, pending=pipeline.pending)
+
+    def collected_by(self, reader: MetricReader) -> None:
+        """Say which reader collects for this exporter, where it is known; else it is found by itself."""
+        self._reader = reader
+
+    def attach(self, lane: Lane) -> Callable[[], None]:
+        """Empty `lane` at every flush. Returns what the lane is to call when it fills up."""
+        self._lane = lane
+        self._flusher.start()
+        return self._flusher.wake
+
+    def collect(self, timeout_millis: float = 30_000) -> bool:
+        """Have the reader collect now what has been recorded, and commit what is due.
+
+        Returns:
+            False where it could not: no reader is known, or a collection failed (which is logged).
+        """
+        if self._reader is None:
+            with self._lock:
+                self._pipeline.take([], self._batches(None))
+            return False
+        try:
+            self._reader.collect(timeout_millis)
+        except Exception:
+            _logger.exception("could not collect what was recorded; it is tried again at the next interval")
+            return False
+        return True
+
+    def refuse(self, count: int, subject: str) -> None:
+        """Count samples that came after the shutdown, and say it once for each subject."""
+        with self._lock:
+            ledger = self._pipeline.ledger
+            ledger.recorded += count
+            ledger.reject("shutdown", subject, "it is used after the shutdown", count=count)
+
+    def _refuse(self, samples: list[Sample]) -> None:
+        for sample in samples:
+            text = "its reader goes on collecting after the shutdown of WandbMetricExporter"
+            self._pipeline.ledger.reject("shutdown", f"source {sample.source!r}", text)
+
+    def _new_decoder(self) -> Decoder:
+        return Decoder(self.options.naming, self.options.priorities, self._pipeline.ledger)
+
+    def _on_instrument(self, instrument: Instrument) -> None:
+        self._flusher.start()
+        if self._reader is None:
+            self._reader = reader_of(instrument, self._aggregation)
+
+    def _batches(self, until: float | None) -> Iterator[list[Sample]]:
+        return iter(()) if self._lane is None else self._lane.batches(self._pipeline.ledger, until)
+
+    def _drain(self, deadline: float | None) -> bool:
+        taken = self._pipeline.take([], self._batches(None))
+        return self._pipeline.commit(everything=True, deadline=deadline) and taken
+
+    def _set_alarm(self, succeeded: bool) -> None:
+        # With nothing new to collect, the reader does not call `export`.
+        deadline = self._pipeline.deadline()
+        if not succeeded:
+            self._flusher.wake_after(_RETRY_SECONDS)
+        elif deadline is not None:
+            self._flusher.wake_after(deadline - self._clock())
+
+    def _flush_early(self) -> None:
+        if not self.collect():
+            return
+        with self._lock:
+            self._set_alarm(self._pipeline.commit())
+
+    def _before_finish(self, run: Run | None) -> None:
+        with self._lock:
+            concerned = not self._is_shut_down and self._pipeline.target.writes(run)
+        if not concerned:
+            return
+        self.collect()
+        with self._lock:
+            self._drain(None)
+            self._pipeline.finish_run()
+        STEP_CLOCK.reset()
+
+    def _before_exit(self) -> None:
+        if self._is_shut_down:
+            return
+        self.collect()
+        with self._lock:
+            self._drain(None)
+            self._pipeline.say_what_is_left()
+
+    def _after_fork(self) -> None:
+        self._lock = threading.RLock()
+        self._flusher.after_fork()
+        self._intake.clear()
+        if self._lane is not None:
+            self._lane.clear()
+        self._pipeline.forget()
+        self._decoder = self._new_decoder()
+
+
+def _weakly(method: Callable[[Run | None], None]) -> Callable[[Run | None], None]:
+    """The same call without keeping the exporter alive."""
+    weak = weakref.WeakMethod(method)
+
+    def call(run: Run | None) -> None:
+        alive = weak()
+        if alive is not None:
+            alive(run)
+
+    return call
+
+
+def _after_fork_in_child(method: Callable[[], None]) -> None:
+    weak = weakref.WeakMethod(method)
+
+    def call() -> None:
+        alive = weak()
+        if alive is not None:
+            alive()
+
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=call)

@@ -1,0 +1,85 @@
+"""A thread that flushes before the interval is over: when a buffer fills up, or a hold ends."""
+
+import logging
+import queue
+import threading
+import time
+from collections.abc import Callable
+
+_logger = logging.getLogger("otel_wandb_bridge")
+
+
+class Flusher:
+    """Calls `flush` when woken, and at the deadline it was told.
+
+    `wake` is called from recording threads, signal handlers and finalizers, so it goes through a
+    `queue.SimpleQueue`, whose `put` is reentrant (Python documentation), and does nothing while a call is
+    on its way.
+
+    Args:
+        flush: Must not raise; what it does raise is logged.
+
+    Thread-safety: safe from any thread. The thread is a daemon, and is started on first need.
+    """
+
+    def __init__(self, flush: Callable[[], None]) -> None:
+        self._flush = flush
+        self._stopped = False
+        self._awake = False
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._calls: queue.SimpleQueue[float | None] = queue.SimpleQueue()
+
+    def start(self) -> None:
+        """Start the thread, unless it runs already."""
+        if self._thread is not None:
+            return
+        with self._lock:
+            if self._thread is None and not self._stopped:
+                self._thread = threading.Thread(
+                    target=self._run, args=(self._calls,), name="otel-wandb-flusher", daemon=True
+                )
+                self._thread.start()
+
+    def wake(self) -> None:
+        """Have a flush started soon."""
+        if not self._awake:
+            self._awake = True
+            self._calls.put(0.0)
+
+    def wake_after(self, delay: float) -> None:
+        """Have a flush started in `delay` seconds at the latest."""
+        self.start()
+        self._calls.put(time.monotonic() + max(delay, 0.0))
+
+    def stop(self) -> None:
+        """End the thread; a flush under way is not waited for."""
+        self._stopped = True
+        self._calls.put(None)
+
+    def after_fork(self) -> None:
+        """In a forked child: the thread is gone, and its lock and queue may be held by nobody."""
+        self._awake = False
+        self._lock = threading.Lock()
+        self._thread = None
+        self._calls = queue.SimpleQueue()
+
+    def _run(self, calls: "queue.SimpleQueue[float | None]") -> None:
+        deadline: float | None = None
+        while True:
+            timeout = None if deadline is None else max(0.0, deadline - time.monotonic())
+            try:
+                call = calls.get(timeout=timeout)
+            except queue.Empty:
+                call = 0.0
+            if call is None:
+                return
+            if call > 0.0:
+                deadline = call if deadline is None else min(deadline, call)
+                continue
+            deadline = None
+            self._awake = False
+            try:
+                self._flush()
+            except Exception:
+                _logger.exception("could not flush early")

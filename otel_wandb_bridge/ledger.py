@@ -1,0 +1,60 @@
+"""Where every sample ended: the counts behind the law of conservation."""
+
+import logging
+from collections import Counter
+from dataclasses import dataclass, field
+
+_logger = logging.getLogger("otel_wandb_bridge")
+
+
+@dataclass(slots=True)
+class Ledger:
+    """Counts of one pipeline, each sample in exactly one of the ends.
+
+    Thread-safety: guarded by the lock of the pipeline that owns it; nothing here locks.
+    """
+
+    recorded: int = 0
+    written: int = 0
+    overridden: int = 0
+    dropped: int = 0
+    shed: int = 0
+    rejected: Counter[str] = field(default_factory=Counter)
+    """Reason to count."""
+
+    late: int = 0
+    late_rows: int = 0
+    step_regressions: int = 0
+    step_jumps: int = 0
+    step_leaps: int = 0
+    duplicate_steps: int = 0
+
+    rows: int = 0
+    log_calls: int = 0
+    foreign_steps: int = 0
+    successful_flushes: int = 0
+    failed_flushes: int = 0
+
+    _said: set[tuple[str, str]] = field(default_factory=set)
+
+    def reject(
+        self, reason: str, subject: str, text: str, *, count: int = 1, level: int = logging.WARNING
+    ) -> None:
+        """Count `count` recorded samples as rejected, and say it once for each reason and subject.
+
+        Args:
+            reason: A few constant words, the key under which `Stats.rejected_reasons` counts it.
+            subject: What it is about: an instrument, a source, a key.
+            text: What came, what is expected and what to do.
+            count: How many samples.
+            level: A `logging` level.
+        """
+        self.rejected[reason] += count
+        self.say_once(reason, subject, text, level=level)
+
+    def say_once(self, topic: str, subject: str, text: str, *, level: int = logging.WARNING) -> None:
+        """Log a line the first time this topic comes up for this subject; the counts say how often."""
+        if (topic, subject) in self._said or len(self._said) > 1000:
+            return
+        self._said.add((topic, subject))
+        _logger.log(level, "%s: %s: %s", topic, subject, text)

@@ -1,0 +1,164 @@
+"""The options of the exporter: argument, then environment, then default."""
+
+import os
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from .attributes import parse_priority
+from .decode import Naming, default_naming
+from .reconcile import Policy
+from .reconcile.policy import names, number, whole_number
+
+PREFIX = "OTEL_WANDB_"
+"""`OTEL_WANDB_HOLD` is the environment's word for `hold`."""
+
+INTERVAL_VARIABLE = "OTEL_METRIC_EXPORT_INTERVAL"
+DEFAULT_INTERVAL_MILLIS = 2000.0
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What an exporter was asked for, checked.
+
+    Raises:
+        TypeError, ValueError: naming the option, what came and what is expected.
+    """
+
+    step_metric: str = "global_step"
+    policy: Policy = field(default_factory=Policy)
+    priorities: Mapping[str, int] = field(default_factory=dict)
+    naming: Naming = default_naming
+
+    def __post_init__(self) -> None:
+        key = self.step_metric
+        if not isinstance(key, str) or not key or key.startswith("_") or "." in key or "*" in key:
+            raise ValueError(
+                "step_metric must be a key that W&B can take as an axis: a non-empty string without '.' or "
+                f"'*' that does not begin with '_'; got {key!r}"
+            )
+        if not callable(self.naming):
+            raise TypeError(f"naming must be a function of a name and attributes; got {self.naming!r}")
+
+
+def resolve(**given: Any) -> Options:
+    """Options from arguments (None: not given), the environment, and the defaults, in this order.
+
+    Raises:
+        TypeError, ValueError: naming the option or variable, what came and what is expected.
+    """
+    unknown = [name for name in given if name not in known_options()]
+    if unknown:
+        raise TypeError(f"unknown option {unknown[0]!r}; known are {', '.join(known_options())}")
+    chosen = {name: value for name, value in given.items() if value is not None}
+    for name, parse in _PARSERS.items():
+        variable = PREFIX + name.upper()
+        text = os.environ.get(variable, "").strip()
+        if name in chosen or not text:
+            continue
+        try:
+            chosen[name] = parse(text)
+        except ValueError as error:
+            raise ValueError(f"environment variable {variable}={text!r}: {error}") from None
+    if "priorities" in chosen:
+        chosen["priorities"] = _priorities(chosen["priorities"])
+    if "gating" in chosen:
+        chosen["gating"] = names("gating", chosen["gating"])
+    if "expected_sources" in chosen:
+        chosen["expected_sources"] = _expected(chosen["expected_sources"])
+    rules = {rule.name for rule in fields(Policy)}
+    policy = Policy(**{name: value for name, value in chosen.items() if name in rules})
+    return Options(policy=policy, **{name: value for name, value in chosen.items() if name not in rules})
+
+
+def known_options() -> list[str]:
+    """The names of all options, sorted."""
+    return sorted((*_PARSERS, "naming"))
+
+
+def interval_millis(given: float | None) -> float:
+    """The flush interval: the argument, else `OTEL_METRIC_EXPORT_INTERVAL`, else 2,000 ms.
+
+    Raises:
+        TypeError, ValueError: naming the option or variable, what came and what is expected.
+    """
+    option, value = "export_interval_millis", given
+    if value is None:
+        text = os.environ.get(INTERVAL_VARIABLE, "").strip()
+        if not text:
+            return DEFAULT_INTERVAL_MILLIS
+        option = f"environment variable {INTERVAL_VARIABLE}"
+        try:
+            value = float(text)
+        except ValueError:
+            raise ValueError(f"{option} must be a number of milliseconds; got {text!r}") from None
+    number(option, value, minimum=0.0)
+    if value <= 0:
+        raise ValueError(f"{option} must be greater than 0 milliseconds; got {value!r}")
+    return value
+
+
+def _names_in(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def _priorities_in(text: str) -> dict[str, str]:
+    pairs = [pair.partition("=") for pair in _names_in(text)]
+    if not all(equals for _, equals, _ in pairs):
+        raise ValueError("expected source=priority pairs such as 'trainer=0,debug=10'")
+    return {source.strip(): priority.strip() for source, _, priority in pairs}
+
+
+def _expected_in(text: str) -> int | list[str]:
+    return int(text) if text.isdigit() else _names_in(text)
+
+
+def _whole_in(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise ValueError("expected a whole number") from None
+
+
+def _number_in(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise ValueError("expected a number") from None
+
+
+_PARSERS: dict[str, Callable[[str], Any]] = {
+    "step_metric": str,
+    "late": str,
+    "hold": _number_in,
+    "disorder": _whole_in,
+    "max_pending": _whole_in,
+    "max_step_jump": _whole_in,
+    "priorities": _priorities_in,
+    "gating": _names_in,
+    "expected_sources": _expected_in,
+}
+
+
+def _priorities(given: Any) -> dict[str, int]:
+    if not isinstance(given, Mapping):
+        raise TypeError(
+            f"priorities must map source names to 0 … 10, such as {{'trainer': 0}}; got {given!r}"
+        )
+    priorities = {}
+    for source, priority in given.items():
+        if not isinstance(source, str):
+            raise TypeError(f"priorities must have source names (strings) for keys; got {source!r}")
+        try:
+            priorities[source] = parse_priority(priority)
+        except ValueError as error:
+            raise ValueError(f"priorities[{source!r}]: {error}") from None
+    return priorities
+
+
+def _expected(given: Any) -> frozenset[str] | int:
+    if isinstance(given, int):
+        return whole_number("expected_sources", given, minimum=0)
+    if isinstance(given, Collection):
+        return names("expected_sources", given) or 0
+    raise TypeError(f"expected_sources must be a number of sources or their names; got {given!r}")

@@ -1,0 +1,196 @@
+"""The road from samples to committed rows, which all entrances share: reconcile, then write."""
+
+import heapq
+import time
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Iterator
+
+from .ledger import Ledger
+from .options import Options
+from .reconcile import Reconciler
+from .records import Kind, Sample
+from .write import Run, RunTarget
+
+
+class Pipeline:
+    """Takes samples in and commits the rows that are due.
+
+    Thread-safety: none of its own; the exporter holds one lock around every call, but for reading counts.
+    """
+
+    def __init__(self, run: Run | None, options: Options, clock: Callable[[], float]) -> None:
+        self.ledger = Ledger()
+        self.target = RunTarget(run, options.step_metric, self.ledger)
+        self._step_metric = options.step_metric
+        self._policy = options.policy
+        self._clock = clock
+        self._deferred: list[Sample] = []
+        self._reconciler = Reconciler(self._policy, self.ledger)
+        self._writer_is_known = False
+
+    @property
+    def pending(self) -> int:
+        """How many samples were taken in and wait to be written."""
+        return self._reconciler.pending + len(self._deferred)
+
+    def deadline(self) -> float | None:
+        """When the next flush is due at the latest, in seconds of the clock; None: nothing waits for it."""
+        return self._reconciler.deadline() if self._writer_is_known else None
+
+    def take(
+        self,
+        samples: list[Sample],
+        batches: Iterable[list[Sample]] = (),
+        *,
+        until: float | None = None,
+    ) -> bool:
+        """Take in one collection and what the direct lane holds, and commit what is due.
+
+        A collection visits one series after the other while threads go on recording, so it may catch a
+        step in one series and miss the step before it in another. What was measured after the collection
+        began therefore waits for the next one: up to that moment, the collection is complete.
+
+        Args:
+            samples: What was collected, in the order of measurement.
+            batches: What the direct lane holds up to `until`, in the order of the calls. Committing goes
+                on in between, so that a backlog is not held twice.
+            until: When the collection began, in seconds since the epoch; None: nothing waits.
+
+        Returns:
+            False where W&B interrupted the writing.
+        """
+        samples = self._up_to(until, samples)
+        taken = 0
+        for batch in batches:
+            upto = bisect_right(samples, batch[-1].time, taken, key=_measured_at)
+            self._add(heapq.merge(samples[taken:upto], batch, key=_measured_at))
+            taken = upto
+            if not self.commit():
+                # What is left in the lane is safer there, and must not be overtaken by what was collected.
+                self._deferred = samples[taken:] + self._deferred
+                return False
+        self._add(samples[taken:])
+        return self.commit()
+
+    def commit(self, *, everything: bool = False, deadline: float | None = None) -> bool:
+        """Commit the rows that are due, in order.
+
+        Args:
+            everything: All rows are due.
+            deadline: Stop at this time (seconds of `time.monotonic`); what is left stays pending.
+
+        Returns:
+            False where W&B or the deadline interrupted it.
+        """
+        if everything and self._deferred:
+            deferred, self._deferred = self._deferred, []
+            self._add(deferred)
+        writer = self.target.writer()
+        if writer is None:
+            self._shed_what_is_too_much()
+            return True
+        if not self._writer_is_known:
+            self._writer_is_known = True
+            self._reconciler.start_at(writer.starting_step)
+        self._reconciler.advance(self._clock())
+        row = self._reconciler.peek(everything=everything)
+        if row is None:
+            return True
+        try:
+            writer.begin()
+            while row is not None:
+                self._reconciler.pop(writer.write(row))
+                if deadline is not None and time.monotonic() >= deadline:
+                    return self._reconciler.peek(everything=everything) is None
+                row = self._reconciler.peek(everything=everything)
+        except Exception as error:
+            self.ledger.failed_flushes += 1
+            self.ledger.say_once(
+                "W&B", type(error).__name__, f"{error!r} from run.log; the rows wait and are tried again"
+            )
+            self._shed_what_is_too_much()
+            return False
+        finally:
+            writer.end()
+        self.ledger.successful_flushes += 1
+        return True
+
+    def finish_run(self) -> None:
+        """The run is about to finish: let it go. Where `wandb.run` is followed, the next run starts over."""
+        self.target.release()
+        self._give_up("the run finished before all was written")
+        self._start_over()
+
+    def say_what_is_left(self) -> None:
+        """At the end of the program: what waits for a run that never came, or for W&B, will be lost."""
+        left = self.pending
+        if left:
+            self.ledger.say_once("lost", "at exit", f"{left} samples wait and have no run to be written to")
+
+    def forget(self) -> None:
+        """In a forked child: what waits is the parent's to write, and so is the run."""
+        self.ledger = Ledger()
+        self.target.forget(self.ledger)
+        self._deferred = []
+        self._start_over()
+
+    def _start_over(self) -> None:
+        self._reconciler = Reconciler(self._policy, self.ledger)
+        self._writer_is_known = False
+
+    def _give_up(self, why: str) -> None:
+        left = self.pending
+        if left:
+            self.ledger.shed += left
+            self.ledger.say_once("shed", why, f"{left} samples are lost")
+            self._deferred = []
+
+    def _up_to(self, until: float | None, samples: list[Sample]) -> list[Sample]:
+        waited, self._deferred = self._deferred, []
+        if until is not None:
+            cut = bisect_right(samples, until, key=_measured_at)
+            samples, self._deferred = samples[:cut], samples[cut:]
+        # Nothing waits twice: should the wall clock have been set back, `until` is long before all of it.
+        return list(heapq.merge(waited, samples, key=_measured_at)) if waited else samples
+
+    def _add(self, samples: Iterable[Sample]) -> None:
+        self._reconciler.add(self._usable(samples), self._clock())
+
+    def _usable(self, samples: Iterable[Sample]) -> Iterator[Sample]:
+        for sample in samples:
+            if sample.key == self._step_metric:
+                self._about_the_axis(sample)
+            elif self.target.is_over:
+                self._too_late(sample)
+            else:
+                yield sample
+
+    def _about_the_axis(self, sample: Sample) -> None:
+        text = (
+            f"this key is the step axis, and source {sample.source!r} reports it; choose another step_metric"
+        )
+        self.ledger.reject("axis", repr(sample.key), text)
+
+    def _too_late(self, sample: Sample) -> None:
+        # An observable is read again and again, also after the run; nobody misses that.
+        if sample.kind is Kind.READING:
+            self.ledger.rejected["finished"] += 1
+        else:
+            text = "it records after the run has finished; these samples have no run to go to"
+            self.ledger.reject("finished", f"source {sample.source!r}", text)
+
+    def _shed_what_is_too_much(self) -> None:
+        excess = self._reconciler.pending - self._policy.max_pending
+        if excess > 0:
+            # A tenth more than needed, since choosing what goes takes a look at all that waits.
+            shed = self._reconciler.shed(excess + self._policy.max_pending // 10)
+            self.ledger.say_once(
+                "shed",
+                f"more than max_pending={self._policy.max_pending} samples wait",
+                "they cannot be written (no run yet, or run.log keeps failing); those of the lowest priority "
+                f"are lost, {shed} for a start",
+            )
+
+
+def _measured_at(sample: Sample) -> float:
+    return sample.time

@@ -1,0 +1,6 @@
+"""Third stage: samples in any order to rows in step order. Pure, and of the standard library alone."""
+
+from .policy import Policy
+from .reconciler import Reconciler
+
+__all__ = ["Policy", "Reconciler"]

@@ -1,0 +1,339 @@
+"""Rows in step order out of samples in any order.
+
+Pure: no thread, no clock of its own, no W&B, no OpenTelemetry.
+"""
+
+import heapq
+from collections import deque
+from collections.abc import Iterable, Mapping, MutableSequence
+from typing import Any, NamedTuple
+
+from ..ledger import Ledger
+from ..records import Kind, Row, Sample
+from .open_row import OpenRow
+from .policy import Policy
+from .watermark import Progress, Watermark
+
+
+class _Head(NamedTuple):
+    """The row that was given out and not yet taken."""
+
+    origin: OpenRow
+    seated: OpenRow
+    further: list[OpenRow]
+    folded: int
+    overridden: int
+    row: Row
+
+
+class Reconciler:
+    """Holds the samples of one run until their rows may be committed, and gives the rows in order.
+
+    Use: `add` what was collected, `advance` to the present, then for as long as `peek` gives a row: write
+    it, and `pop` it. A row that was not popped (its writing failed) stays, still takes samples in, and is
+    the first to be given the next time.
+
+    Thread-safety: none; the pipeline's lock guards it.
+    """
+
+    def __init__(self, policy: Policy, ledger: Ledger) -> None:
+        self._policy = policy
+        self._ledger = ledger
+        self._watermark = Watermark(policy)
+        self._rows: dict[int, OpenRow] = {}
+        self._order: list[int] = []
+        self._late: dict[int, OpenRow] = {}
+        self._late_order: list[int] = []
+        self._further: deque[OpenRow] = deque()
+        self._riders: deque[tuple[float, Sample]] = deque()
+        self._folding: list[Sample] = []
+        self._totals: dict[str, float] = {}
+        self._committed: int | None = None
+        self._newest: int | None = None
+        self._head: _Head | None = None
+        self.pending = 0
+        """How many samples wait."""
+
+    @property
+    def watermark(self) -> int | None:
+        """The step up to which (inclusive) every gating source is done; None before there is one."""
+        return self._watermark.step
+
+    @property
+    def sources(self) -> dict[str, Progress]:
+        """Progress by source; read it, do not change it."""
+        return self._watermark.sources
+
+    def start_at(self, step: int) -> None:
+        """Say that the run has rows below `step` already (resumed, forked, rewound): they are late now."""
+        if step <= 0 or (self._committed is not None and self._committed >= step - 1):
+            return
+        self._head = None
+        self._committed = step - 1
+        self._watermark.reach(step - 1)
+        while self._order and self._order[0] < step:
+            below = heapq.heappop(self._order)
+            row = self._rows.pop(below)
+            self._ledger.late += row.samples
+            if self._policy.late == "drop":
+                self._ledger.dropped += row.samples
+                self.pending -= row.samples
+            else:
+                row.late = True
+                self._late[below] = row
+                heapq.heappush(self._late_order, below)
+
+    def add(self, samples: Iterable[Sample], now: float) -> None:
+        """Take samples in, in the order of their measurement; `now` is in seconds of the injected clock."""
+        self._head = None
+        for sample in samples:
+            if sample.step is None:
+                self._add_unstepped(sample, now)
+            elif self._is_leap(sample.step):
+                self._ledger.step_leaps += 1
+                self._ledger.say_once(
+                    "step leap",
+                    f"source {sample.source!r}",
+                    f"it reported step {sample.step}, more than max_step_jump={self._policy.max_step_jump} "
+                    f"ahead of all others ({self._newest}); this is treated as late. If it is a timestamp, "
+                    "pass the training step; if it is right, raise max_step_jump",
+                )
+                self._add_late(sample)
+            else:
+                self._note_progress(sample.source, sample.step)
+                if self._committed is not None and sample.step <= self._committed:
+                    self._add_late(sample)
+                else:
+                    self._add_on_time(sample)
+        self._watermark.note_what_was_passed(now)
+
+    def advance(self, now: float) -> None:
+        """Move the watermark to what is known at `now` (seconds of the injected clock)."""
+        self._watermark.advance(now)
+        self._let_riders_go(now)
+
+    def deadline(self) -> float | None:
+        """When `advance` is due at the latest, in seconds of the injected clock; None: nothing waits."""
+        deadlines = []
+        if self._rows and (end_of_hold := self._watermark.deadline()) is not None:
+            deadlines.append(end_of_hold)
+        if self._riders:
+            deadlines.append(self._riders[0][0] + self._policy.hold)
+        return min(deadlines, default=None)
+
+    def peek(self, *, everything: bool = False) -> Row | None:
+        """The next row to be committed, or None where nothing is due.
+
+        Args:
+            everything: Nothing waits any longer: all rows are due.
+        """
+        origin = self._next(everything)
+        if origin is None:
+            self._head = None
+            return None
+        folding = self._folding if self._rows.get(origin.step) is origin else []  # type: ignore[arg-type]
+        seated, further, overridden = origin, list[OpenRow](), 0
+        if origin.riders or folding:
+            seated, further, overridden = origin.seated(folding)
+        row = seated.finish(self._totals)
+        self._head = _Head(origin, seated, further, len(folding), overridden, row)
+        return row
+
+    def pop(self, refused: Mapping[str, Exception] | None = None) -> None:
+        """Take the row that `peek` gave out: it is committed.
+
+        Args:
+            refused: The keys whose values W&B cannot take; their samples are rejected.
+        """
+        head = self._head
+        if head is None:
+            raise RuntimeError("pop() takes out the row that peek() gave: call peek() first")
+        self._head = None
+        for key, slot in head.seated.slots.items():
+            if slot.kind is Kind.INCREMENT:
+                self._totals[key] = head.row.values[key]
+        step = head.row.step
+        if self._further and self._further[0] is head.origin:
+            self._further.popleft()
+        elif step is not None and self._late.get(step) is head.origin:
+            heapq.heappop(self._late_order)
+            del self._late[step]
+        elif step is not None:
+            heapq.heappop(self._order)
+            del self._rows[step]
+            self._committed = step
+            self._watermark.reach(step)
+            del self._folding[: head.folded]
+        self._further.extendleft(reversed(head.further))
+        self.pending -= head.row.samples + head.overridden
+        self._ledger.overridden += head.overridden
+        unwritable = self._reject(head.seated, refused) if refused else 0
+        self._ledger.written += head.row.samples - unwritable
+        self._ledger.rows += 1
+        self._ledger.late_rows += head.row.late
+
+    def shed(self, count: int) -> int:
+        """Give up `count` samples, the lowest priorities first and of these the lowest steps.
+
+        For samples that cannot be written only: no run yet, or a writer that keeps failing.
+
+        Returns:
+            How many were given up.
+        """
+        self._head = None
+        holders = [*self._late.values(), *self._further, *(self._rows[step] for step in sorted(self._rows))]
+        slots = [
+            (-slot.priority, place, key)
+            for place, row in enumerate(holders)
+            for key, slot in row.slots.items()
+        ]
+        left = count
+        for _, place, key in sorted(slots):
+            if left <= 0:
+                break
+            gone = holders[place].slots.pop(key).samples
+            holders[place].samples -= gone
+            left -= gone
+        queues: list[MutableSequence[Any]] = [self._riders, self._folding]
+        for queue in queues:
+            while left > 0 and queue:
+                del queue[0]
+                left -= 1
+        for row in holders:
+            while left > 0 and row.riders:
+                del row.riders[0]
+                row.samples -= 1
+                left -= 1
+        self._forget_empty_rows()
+        gone = count - left
+        self.pending -= gone
+        self._ledger.shed += gone
+        return gone
+
+    def _forget_empty_rows(self) -> None:
+        for rows, order in ((self._rows, self._order), (self._late, self._late_order)):
+            for step in [step for step, row in rows.items() if not row.slots and not row.riders]:
+                del rows[step]
+            order[:] = sorted(rows)
+        self._further = deque(row for row in self._further if row.slots)
+
+    def _reject(self, row: OpenRow, refused: Mapping[str, Exception]) -> int:
+        count = 0
+        for key, error in refused.items():
+            slot = row.slots.get(key)
+            if slot is not None:
+                count += slot.samples
+                text = f"{type(slot.value).__name__} from source {slot.source!r}: W&B says {error!r}"
+                self._ledger.reject("unwritable", repr(key), text, count=slot.samples)
+        return count
+
+    def _next(self, everything: bool) -> OpenRow | None:
+        if (everything or self._is_crowded()) and not self._rows:
+            self._keep_what_found_no_row()
+        if self._late_order:
+            return self._late[self._late_order[0]]
+        if self._further:
+            return self._further[0]
+        if self._order and (everything or self._is_due(self._order[0])):
+            return self._rows[self._order[0]]
+        return None
+
+    def _is_due(self, step: int) -> bool:
+        watermark = self._watermark.step
+        return (watermark is not None and step <= watermark) or self._is_crowded()
+
+    def _is_crowded(self) -> bool:
+        return self.pending > self._policy.max_pending
+
+    def _keep_what_found_no_row(self) -> None:
+        folding, self._folding = self._folding, []
+        self.pending -= len(folding)
+        for sample in folding:
+            self._merge(self._late_row(sample.step), sample)
+        if self._riders:
+            self._commit_riders()
+
+    def _let_riders_go(self, now: float) -> None:
+        if not self._riders:
+            return
+        newest = self._newest_row()
+        if newest is not None:
+            for _, sample in self._riders:
+                newest.ride(sample)
+            self._riders.clear()
+        elif self._newest is None or self._riders[0][0] + self._policy.hold <= now:
+            self._commit_riders()
+
+    def _commit_riders(self) -> None:
+        """Write the riders as rows of their own, at the newest step (where there is one)."""
+        row = OpenRow(self._newest)
+        for _, sample in self._riders:
+            row.ride(sample)
+        self._riders.clear()
+        seated, further, _ = row.seated(())
+        self._further.extend((seated, *further))
+
+    def _newest_row(self) -> OpenRow | None:
+        return None if self._newest is None else self._rows.get(self._newest)
+
+    def _is_leap(self, step: int) -> bool:
+        return self._newest is not None and step > self._newest + self._policy.max_step_jump
+
+    def _note_progress(self, source: str, step: int) -> None:
+        if self._newest is None or step > self._newest:
+            self._newest = step
+        progress = self._watermark.sources.get(source)
+        if progress is None:
+            self._watermark.sources[source] = Progress(step)
+            return
+        if step == progress.last:
+            return
+        if step < progress.last:
+            self._ledger.step_regressions += 1
+        elif step > progress.last + 1:
+            self._ledger.step_jumps += 1
+        progress.last = step
+        if step > progress.highest:
+            progress.highest = step
+
+    def _add_on_time(self, sample: Sample) -> None:
+        step = sample.step
+        assert step is not None
+        row = self._rows.get(step)
+        if row is None:
+            row = self._rows[step] = OpenRow(step)
+            heapq.heappush(self._order, step)
+        self._merge(row, sample)
+
+    def _add_late(self, sample: Sample) -> None:
+        self._ledger.late += 1
+        if self._policy.late == "drop":
+            self._ledger.dropped += 1
+        elif self._policy.late == "merge":
+            self._folding.append(sample)
+            self.pending += 1
+        else:
+            self._merge(self._late_row(sample.step), sample)
+
+    def _late_row(self, step: int | None) -> OpenRow:
+        assert step is not None
+        row = self._late.get(step)
+        if row is None:
+            row = self._late[step] = OpenRow(step, late=True)
+            heapq.heappush(self._late_order, step)
+        return row
+
+    def _add_unstepped(self, sample: Sample, now: float) -> None:
+        newest = self._newest_row()
+        if newest is not None:
+            newest.ride(sample)
+        else:
+            self._riders.append((now, sample))
+        self.pending += 1
+
+    def _merge(self, row: OpenRow, sample: Sample) -> None:
+        before = row.samples
+        overridden, again = row.merge(sample)
+        self.pending += row.samples - before
+        self._ledger.overridden += overridden
+        self._ledger.duplicate_steps += again

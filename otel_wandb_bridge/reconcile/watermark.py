@@ -1,0 +1,101 @@
+"""The watermark: the step up to which (inclusive) every gating source is done.
+
+Progress is kept per source and combined in one place. Pure: time is an argument.
+"""
+
+from collections import deque
+from collections.abc import Iterable
+
+from .policy import Policy
+
+
+class Progress:
+    """How far one source has come."""
+
+    __slots__ = ("highest", "last")
+
+    def __init__(self, step: int) -> None:
+        self.highest = step
+        """The highest step that it has reported."""
+        self.last = step
+        """The step that it reported last."""
+
+
+class Watermark:
+    """Combines the progress of all sources.
+
+    A source that has reported step *s* is done with the steps below *s* less the allowed disorder. The
+    watermark is the minimum over the gating sources, and never goes back. A source gates only while it is
+    ahead of the watermark: one that was overtaken (dead, sparse, late to start) stops gating until it
+    reports a step above it, so it can delay a row by `hold` once and never block it.
+
+    The countdown of `hold` for step *s* starts when the first source, gating or not, moves past *s*.
+
+    Thread-safety: none; the pipeline's lock guards it.
+    """
+
+    def __init__(self, policy: Policy) -> None:
+        self._policy = policy
+        self._sources: dict[str, Progress] = {}
+        self._step: int | None = None
+        self._front: int | None = None
+        self._passed: deque[tuple[float, int]] = deque()
+
+    @property
+    def step(self) -> int | None:
+        """The watermark, inclusive; None before the first row is done."""
+        return self._step
+
+    @property
+    def sources(self) -> dict[str, Progress]:
+        """Progress by source; read it, do not change it."""
+        return self._sources
+
+    def reach(self, step: int) -> None:
+        """Advance to `step` whatever the sources say: a row was committed, or its hold is over."""
+        if self._step is None or step > self._step:
+            self._step = step
+
+    def note_what_was_passed(self, now: float) -> None:
+        """After reports: start the countdown of `hold` for the steps that some source has moved past."""
+        if not self._sources:
+            return
+        front = max(progress.highest for progress in self._sources.values()) - 1 - self._policy.disorder
+        if self._front is None or front > self._front:
+            self._front = front
+            self._passed.append((now, front))
+
+    def advance(self, now: float) -> None:
+        """Combine what the sources have reported, and end the holds that are over at `now`."""
+        done = self._done()
+        if done is not None:
+            self.reach(done)
+        while self._passed and self._passed[0][0] + self._policy.hold <= now:
+            self.reach(self._passed.popleft()[1])
+
+    def deadline(self) -> float | None:
+        """When the next hold is over (seconds of the injected clock), if a row may be waiting for it."""
+        while self._passed and self._step is not None and self._passed[0][1] <= self._step:
+            self._passed.popleft()
+        return self._passed[0][0] + self._policy.hold if self._passed else None
+
+    def _done(self) -> int | None:
+        if self._step is None and self._is_somebody_missing():
+            return None
+        ahead = [
+            progress.highest
+            for progress in self._gating()
+            if self._step is None or progress.highest > self._step
+        ]
+        return min(ahead) - 1 - self._policy.disorder if ahead else None
+
+    def _gating(self) -> Iterable[Progress]:
+        if self._policy.gating is None:
+            return self._sources.values()
+        return [progress for name, progress in self._sources.items() if name in self._policy.gating]
+
+    def _is_somebody_missing(self) -> bool:
+        expected = self._policy.expected_sources
+        if isinstance(expected, int):
+            return len(self._sources) < expected
+        return any(name not in self._sources for name in expected)

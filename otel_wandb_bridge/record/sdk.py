@@ -1,0 +1,42 @@
+"""The one place that reaches into private parts of the OpenTelemetry SDK.
+
+Each has no public way to the same thing; `tests/record/test_sdk.py` fails by name when one changes.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from opentelemetry.metrics import Instrument
+from opentelemetry.sdk.metrics.export import MetricReader
+from opentelemetry.sdk.metrics.view import Aggregation, View
+
+
+def reader_of(instrument: Instrument, aggregation: Aggregation) -> MetricReader | None:
+    """The reader that was given `aggregation` as a preferred one; None where it cannot be found.
+
+    An exporter is never told its reader, yet must have the last interval collected when the run finishes,
+    and full reservoirs before the interval is over.
+    """
+    consumer: Any = getattr(instrument, "_measurement_consumer", None)
+    for reader in tuple(getattr(consumer, "_reader_storages", ())):
+        preferred = getattr(reader, "_instrument_class_aggregation", {})
+        if any(each is aggregation for each in preferred.values()):
+            found: MetricReader = reader
+            return found
+    return None
+
+
+def views_of(instrument: Instrument) -> Sequence[View]:
+    """The views of the provider that made `instrument`; empty where they cannot be found.
+
+    A view for "every instrument that no other view matches" cannot be said in public terms.
+    """
+    consumer: Any = getattr(instrument, "_measurement_consumer", None)
+    views: Sequence[View] = getattr(getattr(consumer, "_sdk_config", None), "views", ())
+    return views
+
+
+def scope_name(instrument: Instrument) -> str:
+    """The name of the instrumentation scope that made `instrument`."""
+    name: str = getattr(getattr(instrument, "instrumentation_scope", None), "name", "")
+    return name

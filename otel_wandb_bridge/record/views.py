@@ -1,0 +1,80 @@
+"""Views that take `step` and `priority` out of the identity of series, for every reader."""
+
+from typing import Any
+
+from opentelemetry.sdk.metrics.view import DefaultAggregation, DropAggregation, View
+
+from ..attributes import PRIORITY, STEP
+from .aggregation import keeping_all
+from .intake import Intake
+from .sdk import views_of
+
+
+class _AllBut(set[str]):
+    """Attribute keys: all but these. A `View` asks nothing of its `attribute_keys` but `key in keys`."""
+
+    def __contains__(self, key: object) -> bool:
+        return not super().__contains__(key)
+
+
+class _EveryOther(View):
+    """Matches every instrument that no other view of the same provider matches.
+
+    The SDK makes one stream for each view that matches, and a counter read from two streams of one name is
+    counted twice; so this view steps back before any other, and before an earlier one of its own kind.
+    """
+
+    def _match(self, instrument: Any) -> bool:
+        for view in views_of(instrument):
+            if view is self:
+                continue
+            if isinstance(view, _EveryOther):
+                if _comes_first(view, self, views_of(instrument)):
+                    return False
+            elif view._match(instrument):
+                return False
+        return super()._match(instrument)
+
+
+def step_views() -> list[View]:
+    """The views that keep `step` and `priority` out of the series of every reader.
+
+        MeterProvider(readers, views=[*step_views(), View(instrument_name="latency", ...)])
+
+    Every instrument that no other view of the provider matches gets one of these, so they can stand beside
+    views of your own, `step_view`s, or each other, in any order, without a stream being doubled. An
+    instrument that a view of your own matches is left to that view.
+
+    Returns:
+        A new list, for the `views` of one `MeterProvider`.
+    """
+    return [_EveryOther(instrument_name="*", attribute_keys=_AllBut((STEP, PRIORITY)))]
+
+
+def step_view(**criteria_and_aggregation: Any) -> View:
+    """A view of your own that keeps the steps: for an instrument that wants an explicit aggregation.
+
+        step_view(instrument_name="latency", aggregation=ExponentialBucketHistogramAggregation())
+
+    Takes what `View` takes. `attribute_keys` are kept less `step` and `priority`; an `aggregation` gets a
+    reservoir that keeps every measurement. The view is for all readers of its provider, so these hold the
+    measurements of one interval too, 131,072 of a series at most.
+
+    Raises:
+        TypeError: for `exemplar_reservoir_factory` (this view brings its own) and unknown names.
+    """
+    if "exemplar_reservoir_factory" in criteria_and_aggregation:
+        raise TypeError("step_view brings its own exemplar_reservoir_factory; use View to choose another")
+    wanted = dict(criteria_and_aggregation)
+    keys = wanted.get("attribute_keys")
+    without = {STEP, PRIORITY}
+    wanted["attribute_keys"] = _AllBut(without) if keys is None else set(keys) - without
+    aggregation = wanted.get("aggregation")
+    if aggregation is not None and not isinstance(aggregation, (DefaultAggregation, DropAggregation)):
+        wanted["aggregation"] = keeping_all(aggregation, Intake())
+    return View(**wanted)
+
+
+def _comes_first(one: View, other: View, views: Any) -> bool:
+    order = [id(view) for view in views]
+    return id(other) in order and order.index(id(one)) < order.index(id(other))

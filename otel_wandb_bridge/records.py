@@ -1,0 +1,68 @@
+"""What travels between the stages: samples on the way in, rows on the way out.
+
+The stages know each other through these records alone. They import the standard library only.
+"""
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+DEFAULT_PRIORITY = 5
+"""Where nothing is said. 0 is the highest priority, 10 the lowest."""
+
+
+class Kind(enum.Enum):
+    """How the samples of one key at one step become one value."""
+
+    VALUE = "value"
+    """One stands: the higher priority, then the later measurement."""
+    READING = "reading"
+    """Like `VALUE`, read off an observable instrument at collection: the next collection reads it again."""
+    INCREMENT = "increment"
+    """All are added, and the row carries the running total up to and including its step."""
+    OBSERVATION = "observation"
+    """All are kept: the row carries their `Distribution`."""
+
+    # Members are singletons; Enum's own hash is a Python function, and this is on the way of every sample.
+    __hash__ = object.__hash__
+
+
+class Sample(NamedTuple):
+    """One value of one key at one step from one source.
+
+    A tuple and not a dataclass: one is made for every measurement.
+    """
+
+    source: str
+    step: int | None
+    """The training step; None where nobody said (unstepped)."""
+    key: str
+    value: Any
+    priority: int
+    time: float
+    """When it was measured: seconds since the epoch."""
+    kind: Kind = Kind.VALUE
+
+
+@dataclass(frozen=True, slots=True)
+class Distribution:
+    """Every value that a histogram instrument recorded at one step."""
+
+    values: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """The merged samples of one step, ready to be committed."""
+
+    step: int | None
+    """The exact training step; None in a run that has no steps."""
+    values: Mapping[str, Any]
+    """Key to value, the highest priority first."""
+    time: float
+    """The latest measurement in the row: seconds since the epoch."""
+    samples: int
+    """How many samples the row holds: more than its values where increments or observations were merged."""
+    late: bool = False
+    """Its step is at or below a row committed before (or leapt ahead of all reason)."""

@@ -1,0 +1,98 @@
+"""What became of everything that was recorded, for people and tests to look at."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from .ledger import Ledger
+
+
+@dataclass(frozen=True, slots=True)
+class Stats:
+    """Counts since the bridge was made. In samples (one value of one key at one step) unless said otherwise.
+
+    Every sample ends in exactly one of written, overridden, dropped, rejected, shed and pending.
+    """
+
+    recorded: int
+    """All that came in."""
+    written: int
+    """In a committed row of a run."""
+    overridden: int
+    """Lost to a higher priority or a later measurement of the same key at the same step."""
+    dropped: int
+    """Late, under the policy `late="drop"`."""
+    rejected: int
+    """Unusable; `rejected_reasons` says why."""
+    shed: int
+    """Given up because a buffer was full."""
+    pending: int
+    """Waiting to be written."""
+
+    late: int
+    """Came after the row of their step was committed (under `keep` and `merge` they are written too)."""
+    late_rows: int
+    """Rows that were written for late samples."""
+    rows: int
+    """Rows committed."""
+    log_calls: int
+    """Calls of `run.log`."""
+    foreign_steps: int
+    """W&B steps that another writer of the same run used up."""
+    step_regressions: int
+    """How often a source reported a lower step than right before."""
+    step_jumps: int
+    """How often a source left out steps."""
+    step_leaps: int
+    """Samples whose step was further ahead than `max_step_jump`."""
+    duplicate_steps: int
+    """Samples of a key and step that the same source had reported already."""
+    successful_flushes: int
+    """Flushes that wrote what was due."""
+    failed_flushes: int
+    """Flushes that W&B interrupted; what they left is tried again."""
+    rejected_reasons: Mapping[str, int] = field(default_factory=dict)
+    """Reason to count."""
+
+    @property
+    def accounted(self) -> int:
+        """The sum of all ends."""
+        return self.written + self.overridden + self.dropped + self.rejected + self.shed + self.pending
+
+    def is_conserved(self) -> bool:
+        """The law of conservation: every sample that was recorded is accounted for, once.
+
+        It holds at any quiet moment: while another thread records, the two sides may be read apart.
+        """
+        return self.recorded == self.accounted
+
+
+def stats_of(ledger: Ledger, *, waiting: int, shed: int, pending: int) -> Stats:
+    """The counts of a pipeline.
+
+    Args:
+        ledger: The counts of what was taken in.
+        waiting: How many samples wait to be taken in.
+        shed: How many were shed before they could be.
+        pending: How many were taken in and wait to be written.
+    """
+    return Stats(
+        recorded=ledger.recorded + waiting + shed,
+        written=ledger.written,
+        overridden=ledger.overridden,
+        dropped=ledger.dropped,
+        rejected=sum(ledger.rejected.values()),
+        shed=ledger.shed + shed,
+        pending=pending + waiting,
+        late=ledger.late,
+        late_rows=ledger.late_rows,
+        rows=ledger.rows,
+        log_calls=ledger.log_calls,
+        foreign_steps=ledger.foreign_steps,
+        step_regressions=ledger.step_regressions,
+        step_jumps=ledger.step_jumps,
+        step_leaps=ledger.step_leaps,
+        duplicate_steps=ledger.duplicate_steps,
+        successful_flushes=ledger.successful_flushes,
+        failed_flushes=ledger.failed_flushes,
+        rejected_reasons=dict(ledger.rejected),
+    )

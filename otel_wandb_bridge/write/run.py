@@ -1,0 +1,53 @@
+"""What the bridge asks of a W&B run: public names only."""
+
+from typing import Any, Protocol
+
+import wandb
+
+
+class Run(Protocol):
+    """The part of `wandb.Run` that the writer uses. `testing.FakeRun` is another one."""
+
+    @property
+    def summary(self) -> Any:
+        """The run's summary: has `get` and `update`, as `wandb.Run.summary`."""
+
+    def log(self, data: dict[str, Any], step: int | None = None, commit: bool | None = None) -> None:
+        """Write values, as `wandb.Run.log`."""
+
+    def define_metric(
+        self, name: str, *, step_metric: str | None = None, step_sync: bool | None = None
+    ) -> Any:
+        """Define the axis of a key, as `wandb.Run.define_metric`."""
+
+
+def active_run() -> Run | None:
+    """The run of `wandb.init` that is active now."""
+    return wandb.run
+
+
+def is_shared(run: Run) -> bool:
+    """Whether the run is in `mode="shared"`, where W&B numbers rows itself and takes no `step=`."""
+    settings = getattr(run, "settings", None)
+    return getattr(settings, "mode", None) == "shared"
+
+
+def is_disabled(run: Run) -> bool:
+    """Whether the run is in `mode="disabled"`: it takes everything and keeps nothing."""
+    return bool(getattr(run, "disabled", False))
+
+
+def refuses_rows(error: Exception) -> bool:
+    """Whether W&B says with this error that the run is finished."""
+    return isinstance(error, wandb.errors.UsageError)
+
+
+def next_step(run: Run) -> int:
+    """The first `_step` that W&B would still take.
+
+    After a resume `run.step` answers 0 until the first row (wandb 0.28 and later), so the step at which the
+    run started counts too.
+    """
+    starting: int = getattr(run, "starting_step", 0) or 0
+    current: int = getattr(run, "step", 0) or 0
+    return max(starting, current)

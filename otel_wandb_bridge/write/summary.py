@@ -1,0 +1,76 @@
+"""The run's summary: the value of the highest step of each key, whatever was late.
+
+W&B's summary shows what was logged last. After a late row, that is not what belongs there.
+"""
+
+from typing import Any
+
+from ..ledger import Ledger
+from ..records import Row
+from .run import Run
+
+_PLAIN = (float, int, str, bool, type(None))
+
+
+class Summary:
+    """Puts right what late rows do to a run's summary.
+
+    Thread-safety: none; the pipeline's lock guards it.
+    """
+
+    def __init__(self, run: Run, step_metric: str, ledger: Ledger) -> None:
+        self._run = run
+        self._step_metric = step_metric
+        self._ledger = ledger
+        self._highest: dict[str, tuple[int, Any]] = {}
+        self._newest = -1
+        self._to_restore: dict[str, Any] = {}
+
+    def before(self, row: Row, values: dict[str, Any]) -> None:
+        """Before a late row: note what stands at higher steps under its keys."""
+        if not row.late or row.step is None:
+            return
+        own = -1 if row.step > self._newest else row.step  # a leap is no step to go by
+        for key in (*values, self._step_metric):
+            step, value = self._highest.get(key, (-1, None))
+            if step > own and key not in self._to_restore:
+                self._note(key, value)
+
+    def after(self, row: Row, values: dict[str, Any]) -> None:
+        """After a row was committed: remember what stands at its step."""
+        step = row.step
+        if step is None or (row.late and step > self._newest):
+            return
+        self._newest = max(self._newest, step)
+        for key, value in (*values.items(), (self._step_metric, step)):
+            if step >= self._highest.get(key, (-1, None))[0]:
+                self._highest[key] = (step, value if isinstance(value, _PLAIN) else _NOT_KEPT)
+                self._to_restore.pop(key, None)
+
+    def settle(self) -> None:
+        """Restore what late rows have overwritten."""
+        if not self._to_restore:
+            return
+        restore, self._to_restore = self._to_restore, {}
+        try:
+            self._run.summary.update(restore)
+        except Exception as error:
+            self._ledger.say_once(
+                "summary", "late rows", f"W&B refused to restore what stood before: {error!r}"
+            )
+
+    def _note(self, key: str, value: Any) -> None:
+        try:
+            current = self._run.summary.get(key)
+        except Exception:
+            current = None
+        # Media are in the summary as W&B described them when they were logged; a mapping over a plain
+        # value is a summary that the user has defined (`summary="max"`), and keeps itself right.
+        if value is _NOT_KEPT:
+            if current is not None:
+                self._to_restore[key] = current
+        elif not hasattr(current, "keys"):
+            self._to_restore[key] = value
+
+
+_NOT_KEPT: Any = object()

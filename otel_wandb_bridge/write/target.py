@@ -1,0 +1,105 @@
+"""Which run the rows go to: one that was given, or the one that `wandb.init` makes."""
+
+import logging
+import threading
+import weakref
+
+from ..ledger import Ledger
+from .finish import watch
+from .run import Run, active_run, refuses_rows
+from .writer import RunWriter
+
+_logger = logging.getLogger("otel_wandb_bridge")
+_lock = threading.Lock()
+_owners: "weakref.WeakKeyDictionary[Run, weakref.ReferenceType[RunTarget]]" = weakref.WeakKeyDictionary()
+
+
+class RunTarget:
+    """Finds the run and holds on to it until it finishes; one writer per run.
+
+    Args:
+        run: The run to write to; None follows `wandb.run`, one run after the other.
+        step_metric: The axis key.
+        ledger: The counts of the pipeline.
+
+    Raises:
+        ValueError: the run is finished, or another exporter of this process writes it.
+
+    Thread-safety: none; the pipeline's lock guards it.
+    """
+
+    def __init__(self, run: Run | None, step_metric: str, ledger: Ledger) -> None:
+        self._step_metric = step_metric
+        self._ledger = ledger
+        self._follows = run is None
+        self._not_ours: Run | None = None
+        self._writer: RunWriter | None = None
+        self.is_over = False
+        """The one run that was given has finished: nothing more can be written."""
+        if run is not None:
+            self._writer = self._bound(run)
+
+    def writer(self) -> RunWriter | None:
+        """The writer of the run, or None where there is no run yet (or no longer)."""
+        if self._follows:
+            self._follow()
+        return self._writer
+
+    def writes(self, run: Run | None) -> bool:
+        """Whether the rows go to `run` (None: to any run that there is)."""
+        writer = self.writer()
+        return writer is not None and (run is None or writer.run is run)
+
+    def release(self) -> None:
+        """The run is about to finish: let it go."""
+        if self._writer is None:
+            return
+        with _lock:
+            _owners.pop(self._writer.run, None)
+        # W&B still calls it active while it finishes.
+        self._not_ours = self._writer.run
+        self._writer = None
+        self.is_over = not self._follows
+
+    def forget(self, ledger: Ledger) -> None:
+        """In a forked child: the run is the parent's, and another writer would spoil its steps."""
+        self._ledger = ledger
+        self._not_ours = self._writer.run if self._writer is not None else active_run()
+        self._writer = None
+
+    def _follow(self) -> None:
+        if self._writer is not None:
+            return
+        run = active_run()
+        if run is None or run is self._not_ours:
+            return
+        try:
+            self._writer = self._bound(run)
+        except Exception as error:
+            self._ledger.say_once("run", _name(run), str(error), level=logging.ERROR)
+
+    def _bound(self, run: Run) -> RunWriter:
+        with _lock:
+            owner = _owners.get(run)
+            other = owner() if owner is not None else None
+            if other is not None and other is not self:
+                raise ValueError(
+                    f"run {_name(run)} already has a bridge in this process, and two writers would use up "
+                    "each other's steps; shut that one down first, or record through it"
+                )
+            try:
+                writer = RunWriter(run, self._step_metric, self._ledger)
+            except Exception as error:
+                if refuses_rows(error):
+                    raise ValueError(
+                        f"run {_name(run)} is finished; pass a run that is active, or None to follow "
+                        "wandb.init"
+                    ) from error
+                raise
+            _owners[run] = weakref.ref(self)
+        watch(run)
+        return writer
+
+
+def _name(run: Run) -> str:
+    return repr(getattr(run, "id", None) or run)

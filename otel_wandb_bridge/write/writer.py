@@ -1,0 +1,141 @@
+"""Rows to one W&B run: monotonic by construction."""
+
+import math
+from typing import Any
+
+from ..ledger import Ledger
+from ..records import Row
+from .distribution import expand
+from .run import Run, is_disabled, is_shared, next_step
+from .summary import Summary
+
+_PLAIN = (float, int, str, bool, type(None))
+_ABOUT_A_VALUE = (TypeError, ValueError, AttributeError, LookupError, FileNotFoundError)
+"""What W&B raises for a value that it cannot take, as opposed to a service that does not answer."""
+
+
+class RunWriter:
+    """Writes rows to one run, each with one `run.log(values, step=…, commit=True)`.
+
+    The `_step` of a row is its training step, or the next free number where a late row or another writer
+    has used that one up; the exact step is under the axis key in every row, and every key is defined on
+    that axis by name. (W&B drops a row whose `step=` is below the current one: W&B documentation,
+    "Customize log axes".)
+
+    Args:
+        run: Held for good: at flush time `wandb.run` may be the next run.
+        step_metric: The axis key.
+        ledger: Where calls and foreign steps are counted.
+
+    Raises:
+        wandb.errors.UsageError: the run is finished.
+
+    Thread-safety: none; the pipeline's lock guards it.
+    """
+
+    def __init__(self, run: Run, step_metric: str, ledger: Ledger) -> None:
+        self.run = run
+        self._step_metric = step_metric
+        self._ledger = ledger
+        self._numbers_rows_itself = is_shared(run)
+        self._asks_for_steps = not self._numbers_rows_itself and not is_disabled(run)
+        run.define_metric(step_metric)
+        self._next = next_step(run) if self._asks_for_steps else 0
+        self.starting_step = self._next
+        """The first step that the run takes: above 0 where it was resumed, forked or rewound."""
+        self._defined = {step_metric}
+        self._summary = Summary(run, step_metric, ledger)
+        self._failures = 0
+
+    def begin(self) -> None:
+        """Before a flush: learn which steps others have used up, so that W&B drops none of ours.
+
+        Raises:
+            Exception: what W&B raises when it does not answer.
+        """
+        if not self._asks_for_steps:
+            return
+        current = next_step(self.run)
+        if current > self._next:
+            self._ledger.foreign_steps += current - self._next
+            self._next = current
+
+    def write(self, row: Row) -> dict[str, Exception]:
+        """Commit a row.
+
+        Returns:
+            The keys whose values W&B cannot take, each with what W&B says; the rest of the row is written.
+
+        Raises:
+            Exception: what `run.log` raises. Nothing is written: the row is to be offered again.
+        """
+        values = expand(row.values)
+        if row.step is not None:
+            self._define(values)
+        self._summary.before(row, values)
+        step = self._step_of(row)
+        refused: dict[str, Exception] = {}
+        try:
+            self._log(self._payload(row, values), step, commit=True)
+        except Exception as error:
+            self._failures += 1
+            if not isinstance(error, _ABOUT_A_VALUE) and self._failures < 3:
+                raise
+            refused = self._refused(values, step)
+            if not refused:
+                raise
+            values = {key: value for key, value in values.items() if key not in refused}
+            # The rest of what is not plain is in the row in the making already.
+            rest = {key: value for key, value in values.items() if isinstance(value, _PLAIN)}
+            self._log(self._payload(row, rest), step, commit=True)
+        self._failures = 0
+        if step is not None:
+            self._next = step + 1
+        self._summary.after(row, values)
+        return refused
+
+    def end(self) -> None:
+        """After a flush: the summary shows the highest step of each key, whatever was late."""
+        self._summary.settle()
+
+    def _log(self, values: dict[str, Any], step: int | None, *, commit: bool) -> None:
+        self._ledger.log_calls += 1
+        self.run.log(values, step=step, commit=commit)
+
+    def _step_of(self, row: Row) -> int | None:
+        if self._numbers_rows_itself:
+            return None
+        return self._next if row.late or row.step is None else max(row.step, self._next)
+
+    def _payload(self, row: Row, values: dict[str, Any]) -> dict[str, Any]:
+        payload = dict(values)
+        if row.step is not None:
+            payload[self._step_metric] = row.step
+        if row.time > 0 and math.isfinite(row.time):
+            payload.setdefault("_timestamp", row.time)
+        return payload
+
+    def _define(self, values: dict[str, Any]) -> None:
+        for key in values:
+            if key in self._defined:
+                continue
+            self._defined.add(key)
+            if key.startswith("_") or "*" in key:  # W&B's own; a glob would define other keys
+                continue
+            try:
+                # In W&B's names of metrics, unlike its keys, a dot means nesting unless it is escaped.
+                name = key.replace(".", "\\.")
+                self.run.define_metric(name, step_metric=self._step_metric, step_sync=False)
+            except Exception as error:
+                self._ledger.say_once("axis", repr(key), f"W&B refused to define it: {error!r}")
+
+    def _refused(self, values: dict[str, Any], step: int | None) -> dict[str, Exception]:
+        """Offer what is not plain one by one, into the row in the making: what fails alone is at fault."""
+        refused: dict[str, Exception] = {}
+        for key, value in values.items():
+            if not isinstance(value, _PLAIN):
+                try:
+                    self._log({key: value}, step, commit=False)
+                except Exception as error:
+                    refused[key] = error
+        return refused

@@ -1,0 +1,22 @@
+"""What every test may rely on: a silent, offline W&B, a clean environment and a clean step clock."""
+
+import os
+
+import pytest
+
+os.environ.setdefault("WANDB_MODE", "offline")
+os.environ.setdefault("WANDB_SILENT", "true")
+os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
+
+from otel_wandb_bridge.record.clock import STEP_CLOCK
+
+
+@pytest.fixture(autouse=True)
+def clean_surroundings(monkeypatch):
+    """Nobody's variables and no step of another test."""
+    for name in list(os.environ):
+        if name.startswith("OTEL_"):
+            monkeypatch.delenv(name)
+    STEP_CLOCK.reset()
+    yield
+    STEP_CLOCK.reset()

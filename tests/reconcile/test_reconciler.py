@@ -1,0 +1,380 @@
+"""The rules of reconciling, one example each."""
+
+import pytest
+
+from otel_wandb_bridge.ledger import Ledger
+from otel_wandb_bridge.reconcile import Policy, Reconciler
+from otel_wandb_bridge.records import Distribution, Kind, Sample
+
+
+class Bench:
+    """A reconciler with a clock that the test moves."""
+
+    def __init__(self, **rules):
+        self.ledger = Ledger()
+        self.reconciler = Reconciler(Policy(**rules), self.ledger)
+        self.now = 0.0
+        self.made = 0
+
+    def add(self, source, step, *, priority=5, kind=Kind.VALUE, time=None, **values):
+        self.made += 1
+        moment = float(self.made) if time is None else time
+        samples = [Sample(source, step, key, value, priority, moment, kind) for key, value in values.items()]
+        self.reconciler.add(samples, self.now)
+
+    def rows(self, *, everything=False):
+        """Commit what is due: (step, values) of each row."""
+        self.reconciler.advance(self.now)
+        committed = []
+        while (row := self.reconciler.peek(everything=everything)) is not None:
+            committed.append((row.step, dict(row.values)))
+            self.reconciler.pop()
+        return committed
+
+
+def test_a_row_is_open_until_its_source_moves_past_it():
+    """A source that has reported step s is done with the steps below s."""
+    bench = Bench()
+    bench.add("trainer", 0, loss=1.0)
+    assert [] == bench.rows()
+    bench.add("trainer", 1, loss=2.0)
+    assert [(0, {"loss": 1.0})] == bench.rows()
+
+
+def test_a_row_waits_for_the_slowest_source_and_is_merged():
+    """The watermark is the minimum over the sources."""
+    bench = Bench()
+    bench.add("reward", 0, reward=0.1)
+    bench.add("trainer", 0, loss=1.0)
+    bench.add("trainer", 5, loss=2.0)
+    assert [] == bench.rows()
+    bench.add("reward", 1, reward=0.2)
+    assert [(0, {"reward": 0.1, "loss": 1.0})] == bench.rows()
+
+
+def test_disorder_keeps_rows_open_for_steps_that_go_back():
+    """With disorder 2, a source that has reported s is done with the steps below s - 2."""
+    bench = Bench(disorder=2)
+    bench.add("trainer", 5, loss=5.0)
+    bench.add("trainer", 3, loss=3.0)
+    bench.add("trainer", 6, loss=6.0)
+    assert [(3, {"loss": 3.0})] == bench.rows()
+    bench.add("trainer", 4, loss=4.0)
+    assert [(4, {"loss": 4.0}), (5, {"loss": 5.0}), (6, {"loss": 6.0})] == bench.rows(everything=True)
+    assert 0 == bench.ledger.late
+
+
+def test_a_dead_source_delays_a_row_by_hold_once_and_never_again():
+    """After `hold`, the source that held rows back stops gating until it has caught up."""
+    bench = Bench(hold=10.0)
+    bench.add("evaluator", 0, accuracy=0.5)
+    bench.add("trainer", 0, loss=0.0)
+    bench.add("trainer", 1, loss=1.0)
+    bench.now = 9.9
+    assert [] == bench.rows()
+    bench.now = 10.0
+    assert [(0, {"accuracy": 0.5, "loss": 0.0})] == bench.rows()
+    bench.add("trainer", 2, loss=2.0)
+    assert [(1, {"loss": 1.0})] == bench.rows()
+
+
+def test_a_source_that_has_caught_up_gates_again():
+    """A report above the watermark makes a source count."""
+    bench = Bench(hold=0.0)
+    bench.add("evaluator", 0, accuracy=0.5)
+    bench.add("trainer", 3, loss=3.0)
+    assert [(0, {"accuracy": 0.5})] == bench.rows()
+    bench.reconciler._watermark._policy = Policy(hold=10.0)
+    bench.add("evaluator", 4, accuracy=0.6)
+    bench.add("trainer", 9, loss=9.0)
+    assert [(3, {"loss": 3.0})] == bench.rows()
+
+
+def test_only_gating_sources_hold_rows_back():
+    """`gating` names the sources whose progress counts."""
+    bench = Bench(gating=frozenset({"trainer"}))
+    bench.add("evaluator", 0, accuracy=0.5)
+    bench.add("trainer", 1, loss=1.0)
+    assert [(0, {"accuracy": 0.5})] == bench.rows()
+
+
+@pytest.mark.parametrize("expected", [2, frozenset({"trainer", "evaluator"})])
+def test_an_expected_source_holds_rows_back_before_its_first_report(expected):
+    """Early sources do not commit alone, for as long as `hold`."""
+    bench = Bench(expected_sources=expected, hold=10.0)
+    bench.add("trainer", 0, loss=0.0)
+    bench.add("trainer", 1, loss=1.0)
+    assert [] == bench.rows()
+    bench.add("evaluator", 0, accuracy=0.5)
+    assert [] == bench.rows()
+    bench.add("evaluator", 1, accuracy=0.6)
+    assert [(0, {"loss": 0.0, "accuracy": 0.5})] == bench.rows()
+
+
+def test_an_expected_source_that_never_comes_delays_by_hold():
+    """Nobody blocks for ever."""
+    bench = Bench(expected_sources=2, hold=10.0)
+    bench.add("trainer", 0, loss=0.0)
+    bench.add("trainer", 1, loss=1.0)
+    bench.now = 10.0
+    assert [(0, {"loss": 0.0})] == bench.rows()
+
+
+def test_the_higher_priority_wins_whatever_the_order():
+    """Smaller numbers are higher; the loser is counted as overridden."""
+    bench = Bench()
+    bench.add("debug", 0, loss=9.0, priority=10)
+    bench.add("trainer", 0, loss=1.0, priority=0)
+    bench.add("callback", 0, loss=5.0, priority=5)
+    assert [(0, {"loss": 1.0})] == bench.rows(everything=True)
+    assert 2 == bench.ledger.overridden
+
+
+def test_at_equal_priority_the_later_measurement_wins():
+    """Later by its own time, not by arrival."""
+    bench = Bench()
+    bench.add("trainer", 0, loss=2.0, time=20.0)
+    bench.add("callback", 0, loss=1.0, time=10.0)
+    assert [(0, {"loss": 2.0})] == bench.rows(everything=True)
+
+
+def test_values_are_ordered_by_priority():
+    """The highest priority stands first in the row."""
+    bench = Bench()
+    bench.add("debug", 0, noise=1.0, priority=10)
+    bench.add("trainer", 0, loss=2.0, priority=0)
+    bench.add("evaluator", 0, accuracy=3.0, priority=1)
+    assert ["loss", "accuracy", "noise"] == list(bench.rows(everything=True)[0][1])
+
+
+def test_a_late_sample_keeps_its_own_step():
+    """Policy `keep`: a row of its own, samples of one step together, before the rows that are due."""
+    bench = Bench(late="keep")
+    bench.add("trainer", 5, loss=5.0)
+    bench.rows(everything=True)
+    bench.add("reward", 3, reward=0.3)
+    bench.add("reward", 3, kl=0.1)
+    bench.add("trainer", 6, loss=6.0)
+    assert [(3, {"reward": 0.3, "kl": 0.1}), (6, {"loss": 6.0})] == bench.rows(everything=True)
+    assert (2, 1) == (bench.ledger.late, bench.ledger.late_rows)
+
+
+def test_a_late_sample_merged_never_takes_the_place_of_the_rows_own():
+    """Policy `merge`: into the next row, where its key is free."""
+    bench = Bench(late="merge")
+    bench.add("trainer", 5, loss=5.0)
+    bench.rows(everything=True)
+    bench.add("reward", 3, reward=0.3, loss=3.0, priority=0)
+    assert [] == bench.rows()
+    bench.add("trainer", 6, loss=6.0)
+    assert [(6, {"loss": 6.0, "reward": 0.3})] == bench.rows(everything=True)
+    assert 1 == bench.ledger.overridden
+
+
+def test_a_late_sample_to_be_merged_is_kept_where_no_row_follows():
+    """At the end of the run there is no next row."""
+    bench = Bench(late="merge")
+    bench.add("trainer", 5, loss=5.0)
+    bench.rows(everything=True)
+    bench.add("reward", 3, reward=0.3)
+    assert [(3, {"reward": 0.3})] == bench.rows(everything=True)
+
+
+def test_a_late_sample_dropped_is_counted():
+    """Policy `drop`."""
+    bench = Bench(late="drop")
+    bench.add("trainer", 5, loss=5.0)
+    bench.rows(everything=True)
+    bench.add("reward", 3, reward=0.3)
+    assert [] == bench.rows(everything=True)
+    assert (1, 1) == (bench.ledger.late, bench.ledger.dropped)
+
+
+def test_a_leap_does_not_drag_the_watermark_along(caplog):
+    """A timestamp passed as a step is treated like a late sample, counted, and logged once."""
+    bench = Bench(max_step_jump=1_000)
+    bench.add("trainer", 1, loss=1.0)
+    bench.add("trainer", 1_700_000_000, loss=2.0)
+    bench.add("trainer", 1_700_000_001, loss=2.0)
+    bench.add("trainer", 2, loss=3.0)
+    rows = bench.rows()
+    assert [1_700_000_000, 1_700_000_001, 1] == [step for step, _ in rows]
+    assert [(2, {"loss": 3.0})] == bench.rows(everything=True)
+    assert 2 == bench.ledger.step_leaps
+    assert 1 == len(caplog.records)
+    assert "max_step_jump" in caplog.text
+
+
+def test_past_max_pending_the_lowest_rows_are_committed_early():
+    """Their stragglers become late, not lost."""
+    bench = Bench(max_pending=2, hold=100.0)
+    bench.add("evaluator", 0, accuracy=0.5)
+    for step in range(4):
+        bench.add("trainer", step, loss=float(step))
+    assert [0, 1] == [step for step, _ in bench.rows()]
+    assert 2 == bench.reconciler.pending
+    bench.add("evaluator", 1, accuracy=0.6)
+    assert (1, {"accuracy": 0.6}) in bench.rows()
+    assert 0 == bench.ledger.shed
+
+
+def test_shedding_takes_the_lowest_priorities_first():
+    """Only what cannot be written is ever shed."""
+    bench = Bench()
+    bench.add("trainer", 0, loss=0.0, priority=0)
+    bench.add("debug", 0, noise=1.0, priority=10)
+    bench.add("debug", 1, noise=2.0, priority=10)
+    assert 2 == bench.reconciler.shed(2)
+    assert [(0, {"loss": 0.0})] == bench.rows(everything=True)
+    assert 2 == bench.ledger.shed
+
+
+def test_an_unstepped_sample_rides_on_the_newest_open_row():
+    """Where the run has steps."""
+    bench = Bench()
+    bench.add("trainer", 7, loss=1.0)
+    bench.add("system", None, cpu=0.5)
+    assert [(7, {"loss": 1.0, "cpu": 0.5})] == bench.rows(everything=True)
+
+
+def test_riding_never_overwrites():
+    """On a conflict of keys the rider gets a row of its own with the same step, every one of them."""
+    bench = Bench()
+    bench.add("profiler", None, seconds=0.0)
+    bench.add("trainer", 7, loss=1.0)
+    bench.add("profiler", None, seconds=0.1, loss=9.0)
+    bench.add("profiler", None, seconds=0.2)
+    bench.add("trainer", 7, seconds=5.0)
+    assert (7, {"loss": 1.0, "seconds": 5.0}) == bench.rows(everything=True)[0]
+    assert 0 == bench.ledger.overridden
+    assert 6 == bench.ledger.written
+
+
+def test_each_rider_of_one_key_is_a_row():
+    """A key that is reported three times within a step gives three points."""
+    bench = Bench()
+    bench.add("trainer", 7, loss=1.0)
+    for seconds in (0.1, 0.2, 0.3):
+        bench.add("profiler", None, seconds=seconds)
+    expected = [(7, {"loss": 1.0, "seconds": 0.1}), (7, {"seconds": 0.2}), (7, {"seconds": 0.3})]
+    assert expected == bench.rows(everything=True)
+
+
+def test_a_rider_that_finds_no_row_waits_for_hold_and_goes_alone():
+    """All rows are committed and no new one opens: it goes at the newest step."""
+    bench = Bench(hold=10.0)
+    bench.add("trainer", 7, loss=1.0)
+    bench.rows(everything=True)
+    bench.add("system", None, cpu=0.5)
+    assert [] == bench.rows()
+    assert 10.0 == bench.reconciler.deadline()
+    bench.now = 10.0
+    assert [(7, {"cpu": 0.5})] == bench.rows()
+
+
+def test_in_a_run_without_steps_each_flush_is_one_row():
+    """As W&B itself would number them."""
+    bench = Bench()
+    bench.add("system", None, cpu=0.5)
+    bench.add("system", None, memory=0.7)
+    assert [(None, {"cpu": 0.5, "memory": 0.7})] == bench.rows()
+    bench.add("system", None, cpu=0.6)
+    assert [(None, {"cpu": 0.6})] == bench.rows()
+
+
+def test_increments_become_the_running_total_at_their_step():
+    """Exact at every step, whatever the order of arrival within the open rows."""
+    bench = Bench()
+    bench.add("trainer", 1, tokens=10, kind=Kind.INCREMENT)
+    bench.add("trainer", 0, tokens=5, kind=Kind.INCREMENT)
+    bench.add("trainer", 1, tokens=1, kind=Kind.INCREMENT)
+    assert [(0, {"tokens": 5}), (1, {"tokens": 16})] == bench.rows(everything=True)
+    assert 3 == bench.ledger.written
+
+
+def test_observations_of_one_step_are_kept_together():
+    """The row carries their distribution."""
+    bench = Bench()
+    bench.add("worker", 0, latency=1.0, kind=Kind.OBSERVATION)
+    bench.add("worker", 0, latency=3.0, kind=Kind.OBSERVATION)
+    assert [(0, {"latency": Distribution((1.0, 3.0))})] == bench.rows(everything=True)
+
+
+def test_nested_dicts_of_one_key_are_joined():
+    """Two sources may fill in parts of one nested value; where they meet, the later stands."""
+    bench = Bench()
+    bench.add("a", 0, eval={"x": 1, "y": {"p": 1}})
+    bench.add("b", 0, eval={"z": 2, "y": {"q": 2}})
+    bench.add("c", 0, eval={"x": 3})
+    assert [(0, {"eval": {"x": 3, "y": {"p": 1, "q": 2}, "z": 2}})] == bench.rows(everything=True)
+
+
+def test_a_row_that_was_not_taken_is_given_again_with_what_has_come_since():
+    """A failed commit leaves the row open and first in line."""
+    bench = Bench()
+    bench.add("trainer", 0, loss=0.0)
+    bench.add("trainer", 1, loss=1.0)
+    bench.reconciler.advance(0.0)
+    assert {"loss": 0.0} == bench.reconciler.peek().values
+    bench.add("reward", 0, reward=0.5)
+    assert (0, {"loss": 0.0, "reward": 0.5}) == bench.rows()[0]
+
+
+def test_pop_takes_only_what_peek_gave():
+    """Calling it alone is a mistake of ours, and says so."""
+    with pytest.raises(RuntimeError, match="peek"):
+        Bench().reconciler.pop()
+
+
+def test_steps_below_the_start_of_a_resumed_run_are_late():
+    """Those that wait already, and those to come."""
+    bench = Bench()
+    bench.add("trainer", 3, loss=3.0)
+    bench.add("trainer", 12, loss=12.0)
+    bench.reconciler.start_at(10)
+    bench.add("trainer", 4, loss=4.0)
+    rows = bench.rows(everything=True)
+    assert [(3, {"loss": 3.0}), (4, {"loss": 4.0}), (12, {"loss": 12.0})] == rows
+    assert 2 == bench.ledger.late
+
+
+def test_regressions_jumps_and_duplicates_are_counted():
+    """Each source has its own counter."""
+    bench = Bench()
+    for step in (5, 15, 14, 14):
+        bench.add("trainer", step, loss=1.0)
+    bench.add("reward", 3, reward=1.0)
+    ledger = bench.ledger
+    assert (1, 1, 1) == (ledger.step_jumps, ledger.step_regressions, ledger.duplicate_steps)
+
+
+def test_the_deadline_is_the_end_of_the_first_hold():
+    """None where nothing waits for time to pass."""
+    bench = Bench(hold=10.0)
+    assert bench.reconciler.deadline() is None
+    bench.add("evaluator", 0, accuracy=0.5)
+    bench.now = 3.0
+    bench.add("trainer", 2, loss=1.0)
+    bench.reconciler.advance(bench.now)
+    assert 13.0 == bench.reconciler.deadline()
+    bench.rows(everything=True)
+    assert bench.reconciler.deadline() is None
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("late", "ignore"),
+        ("hold", -1.0),
+        ("hold", float("nan")),
+        ("hold", "ten"),
+        ("disorder", 1.5),
+        ("disorder", True),
+        ("max_pending", 0),
+        ("max_step_jump", -5),
+    ],
+)
+def test_a_rule_that_cannot_be_followed_is_refused_by_name(option, value):
+    """The error names the option and what came."""
+    with pytest.raises((TypeError, ValueError), match=f"(?s){option}.*{value}"):
+        Policy(**{option: value})

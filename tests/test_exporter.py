@@ -1,0 +1,274 @@
+"""The whole road in memory: instruments on a real provider, a run with W&B's own rules."""
+
+import logging
+import math
+import threading
+
+import pytest
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
+
+from otel_wandb_bridge import WandbMetricExporter, set_step, training_step
+from otel_wandb_bridge.testing import FakeClock, FakeRun
+
+
+class Road:
+    """An exporter on a provider of its own, collected by hand."""
+
+    def __init__(self, run=None, **options):
+        self.run = FakeRun() if run is None else run
+        self.clock = FakeClock(100.0)
+        self.exporter = WandbMetricExporter(self.run, clock=self.clock, **options)
+        self.reader = PeriodicExportingMetricReader(self.exporter, export_interval_millis=math.inf)
+        self.provider = MeterProvider([self.reader], shutdown_on_exit=False)
+
+    def gauge(self, name, source="trainer"):
+        return self.provider.get_meter(source).create_gauge(name)
+
+    @property
+    def stats(self):
+        stats = self.exporter.stats()
+        assert stats.is_conserved(), stats
+        return stats
+
+    def rows(self):
+        return [
+            (row["global_step"], {key: row[key] for key in row if key[:1] != "_"}) for row in self.run.rows
+        ]
+
+
+@pytest.fixture
+def road():
+    road = Road()
+    yield road
+    road.exporter.shutdown()
+
+
+def test_the_sources_of_one_step_meet_in_one_row(road):
+    """Whoever they are, and however late they are, before the row is due."""
+    road.gauge("loss").set(1.0, {"step": 0})
+    road.gauge("loss").set(2.0, {"step": 1})
+    road.gauge("reward", "reward").set(0.5, {"step": 0})
+    road.reader.collect()
+    assert [] == road.run.rows
+    road.gauge("reward", "reward").set(0.6, {"step": 1})
+    road.reader.collect()
+    assert [(0, {"loss": 1.0, "reward": 0.5, "global_step": 0})] == road.rows()
+    assert 2 == road.stats.pending
+
+
+def test_a_force_flush_commits_everything_in_order(road):
+    """The reader's own, as `MeterProvider.force_flush` calls it."""
+    for step in (3, 1, 2):
+        road.gauge("loss").set(float(step), {"step": step})
+    road.provider.force_flush()
+    assert [1, 2, 3] == [step for step, _ in road.rows()]
+    assert 3 == road.run.calls
+
+
+def test_the_ambient_step_is_taken_when_the_measurement_is_recorded(road):
+    """Not when it is collected."""
+    loss = road.gauge("loss")
+    with training_step(4):
+        loss.set(4.0)
+    set_step(5)
+    loss.set(5.0)
+    set_step(6)
+    road.provider.force_flush()
+    assert [(4, 4.0), (5, 5.0)] == [(step, values["loss"]) for step, values in road.rows()]
+
+
+def test_measurements_after_the_collection_began_wait_for_the_next(road, monkeypatch):
+    """Else a step caught in one series would close the row that another series has yet to fill."""
+    first, second = road.gauge("first"), road.gauge("second")
+    first.set(0.0, {"step": 0})
+    from opentelemetry.sdk.metrics._internal import _view_instrument_match as sdk
+
+    collect = sdk._ViewInstrumentMatch.collect
+
+    def collect_while_recording(match, *args):
+        points = collect(match, *args)
+        if match._name == "first" and threading.current_thread() is threading.main_thread():
+            monkeypatch.undo()  # the trainer goes on: the series visited next has both, this one neither
+            first.set(1.0, {"step": 1})
+            second.set(1.0, {"step": 1})
+            second.set(2.0, {"step": 2})
+        return points
+
+    second.set(0.0, {"step": 0})
+    monkeypatch.setattr(sdk._ViewInstrumentMatch, "collect", collect_while_recording)
+    road.reader.collect()
+    road.reader.collect()
+    road.provider.force_flush()
+    assert 0 == road.stats.late
+    assert [(0, 0.0, 0.0), (1, 1.0, 1.0)] == [
+        (step, values["first"], values["second"]) for step, values in road.rows()[:2]
+    ]
+
+
+def test_run_log_that_raises_loses_nothing_and_keeps_the_order(road, caplog):
+    """The row stays pending and is tried again at the next flush."""
+    loss = road.gauge("loss")
+    for step in range(4):
+        loss.set(float(step), {"step": step})
+    road.run.fail_next(2, ConnectionError("service gone"))
+    road.reader.collect()
+    loss.set(4.0, {"step": 4})
+    road.reader.collect()
+    assert [] == road.run.rows
+    assert 2 == road.stats.failed_flushes
+    loss.set(5.0, {"step": 5})
+    road.reader.collect()
+    assert [0, 1, 2, 3, 4] == [step for step, _ in road.rows()]
+    assert 1 == len([record for record in caplog.records if "service gone" in record.message])
+
+
+def test_a_writer_that_keeps_failing_sheds_the_lowest_priorities_past_max_pending():
+    """Memory is bounded; what is shed is counted."""
+    road = Road(max_pending=10, priorities={"debug": 10, "trainer": 0})
+    road.run.fail_next(1_000, ConnectionError("gone"))
+    for step in range(20):
+        road.gauge("loss").set(1.0, {"step": step})
+        road.gauge("noise", "debug").set(1.0, {"step": step})
+        road.reader.collect()
+    stats = road.stats
+    assert 10 >= stats.pending > 0
+    assert 0 < stats.shed == 40 - stats.pending
+    road.run._failures.clear()
+    road.exporter.shutdown()
+    assert {"loss"} == {key for _, values in road.rows() for key in values if key != "global_step"}
+
+
+def test_a_fast_loop_with_a_sparse_source_loses_nothing():
+    """The lowest rows are committed early; the sparse source's late value keeps its step."""
+    road = Road(max_pending=50)
+    road.gauge("accuracy", "evaluator").set(0.0, {"step": 0})
+    for step in range(1_000):
+        road.gauge("loss").set(float(step), {"step": step})
+        if step % 20 == 0:
+            road.reader.collect()
+    road.gauge("accuracy", "evaluator").set(0.5, {"step": 500})
+    road.exporter.force_flush()
+    road.provider.force_flush()
+    stats = road.stats
+    assert (1_002, 0, 0) == (stats.written, stats.shed, stats.pending)
+    assert (500, 0.5) in [(step, values.get("accuracy")) for step, values in road.rows()]
+
+
+def test_a_row_that_waits_for_hold_is_committed_when_it_ends(road):
+    """By the clock that was injected."""
+    road.gauge("accuracy", "evaluator").set(0.5, {"step": 0})
+    road.gauge("loss").set(0.0, {"step": 0})
+    road.gauge("loss").set(1.0, {"step": 1})
+    road.reader.collect()
+    assert [] == road.run.rows
+    road.clock.advance(10.0)
+    road.exporter.collect()
+    road.gauge("loss").set(1.5, {"step": 1})
+    road.reader.collect()
+    assert [0] == [step for step, _ in road.rows()]
+
+
+def test_the_run_that_finishes_takes_the_last_interval_with_it(road):
+    """The exporter finds its reader by itself, and has it collect."""
+    road.gauge("loss").set(1.0, {"step": 7})
+    road.run.finish()
+    assert [(7, {"loss": 1.0, "global_step": 7})] == road.rows()
+
+
+def test_what_is_recorded_after_the_run_is_counted_and_said_once(road, caplog):
+    """There is no run that it could go to."""
+    road.run.finish()
+    for step in range(3):
+        road.gauge("loss").set(1.0, {"step": step})
+        road.reader.collect()
+    assert {"finished": 3} == dict(road.stats.rejected_reasons)
+    assert 1 == len(caplog.records)
+
+
+def test_what_is_recorded_after_shutdown_is_counted_and_said_once(road, caplog):
+    """An exporter that was shut down takes nothing in."""
+    road.exporter.shutdown()
+    road.gauge("loss").set(1.0, {"step": 0})
+    road.reader.collect()
+    assert {"shutdown": 1} == dict(road.stats.rejected_reasons)
+    assert 1 == len(caplog.records)
+
+
+def test_the_shutdown_of_the_provider_commits_everything(road):
+    """The last collection, then all that waits."""
+    road.gauge("loss").set(1.0, {"step": 0})
+    reader = PeriodicExportingMetricReader(road.exporter, export_interval_millis=3_600_000)
+    provider = MeterProvider([reader], shutdown_on_exit=False)
+    provider.get_meter("other").create_gauge("other").set(1.0, {"step": 0})
+    provider.shutdown()
+    assert [0] == [step for step, _ in road.rows()]
+
+
+def test_a_bad_step_never_reaches_the_caller(road, caplog):
+    """It is counted with its reason and logged once for the instrument."""
+    loss = road.gauge("loss")
+    for bad in (True, -1, float("nan"), "abc", 1.5):
+        loss.set(1.0, {"step": bad})
+    road.provider.force_flush()
+    assert {"step": 5} == dict(road.stats.rejected_reasons)
+    assert 1 == len([record for record in caplog.records if record.name == "otel_wandb_bridge"])
+
+
+def test_a_bad_priority_costs_the_priority_and_not_the_value(road):
+    """The default is used."""
+    road.gauge("loss").set(1.0, {"step": 0, "priority": "urgent"})
+    road.provider.force_flush()
+    assert [(0, {"loss": 1.0, "global_step": 0})] == road.rows()
+
+
+def test_priorities_by_source_decide(road):
+    """Unless the measurement says its own."""
+    road = Road(priorities={"trainer": 0})
+    road.gauge("loss").set(1.0, {"step": 0})
+    road.gauge("loss", "callback").set(2.0, {"step": 0})
+    road.gauge("lr", "callback").set(3.0, {"step": 0, "priority": 0})
+    road.gauge("lr").set(4.0, {"step": 0, "priority": 9})
+    road.provider.force_flush()
+    assert [(0, {"loss": 1.0, "lr": 3.0, "global_step": 0})] == road.rows()
+    assert 2 == road.stats.overridden
+
+
+def test_a_key_that_is_the_axis_is_refused(road):
+    """It would be taken for the step."""
+    road.gauge("global_step").set(3.0, {"step": 0})
+    road.provider.force_flush()
+    assert {"axis": 1} == dict(road.stats.rejected_reasons)
+
+
+def test_the_naming_can_be_replaced():
+    """It is one small function."""
+    road = Road(naming=lambda name, attributes: name.upper() + "".join(sorted(attributes)))
+    road.gauge("loss").set(1.0, {"step": 0, "rank": 3})
+    road.provider.force_flush()
+    assert ["LOSSrank"] == [key for key in road.rows()[0][1] if key != "global_step"]
+
+
+def test_two_exporters_of_one_run_are_refused(road):
+    """They would use up each other's steps; the error says what to do."""
+    with pytest.raises(ValueError, match=r"already has a bridge.*shut that one down first"):
+        WandbMetricExporter(road.run)
+    road.exporter.shutdown()
+    WandbMetricExporter(road.run).shutdown()
+
+
+def test_a_finished_run_is_refused():
+    """At construction, by name."""
+    run = FakeRun(id="abc123")
+    run.finish()
+    with pytest.raises(ValueError, match=r"abc123.*finished"):
+        WandbMetricExporter(run)
+
+
+def test_nothing_is_logged_where_all_is_well(road, caplog):
+    """A quiet run is a quiet log."""
+    caplog.set_level(logging.INFO, "otel_wandb_bridge")
+    road.gauge("loss").set(1.0, {"step": 0})
+    road.provider.force_flush()
+    road.run.finish()
+    assert [] == caplog.records

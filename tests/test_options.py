@@ -1,0 +1,120 @@
+"""Options: argument, then environment, then default; bad ones are refused by name, at once."""
+
+import pytest
+
+from otel_wandb_bridge import WandbMetricExporter, configure
+from otel_wandb_bridge.options import interval_millis, resolve
+from otel_wandb_bridge.testing import FakeRun
+
+
+def test_the_defaults():
+    """As documented."""
+    options = resolve()
+    policy = options.policy
+    assert ("global_step", "keep", 10.0, 0) == (
+        options.step_metric,
+        policy.late,
+        policy.hold,
+        policy.disorder,
+    )
+    assert (100_000, 1_000_000, None, 0) == (
+        policy.max_pending,
+        policy.max_step_jump,
+        policy.gating,
+        policy.expected_sources,
+    )
+    assert 2_000.0 == interval_millis(None)
+
+
+@pytest.mark.parametrize(
+    ("variable", "text", "read", "expected"),
+    [
+        ("STEP_METRIC", "train_step", lambda options: options.step_metric, "train_step"),
+        ("LATE", "merge", lambda options: options.policy.late, "merge"),
+        ("HOLD", "2.5", lambda options: options.policy.hold, 2.5),
+        ("DISORDER", "3", lambda options: options.policy.disorder, 3),
+        ("MAX_PENDING", "500", lambda options: options.policy.max_pending, 500),
+        ("MAX_STEP_JUMP", "50", lambda options: options.policy.max_step_jump, 50),
+        (
+            "PRIORITIES",
+            "trainer=0, debug=10",
+            lambda options: options.priorities,
+            {"trainer": 0, "debug": 10},
+        ),
+        ("GATING", "trainer, reward", lambda options: options.policy.gating, {"trainer", "reward"}),
+        ("EXPECTED_SOURCES", "4", lambda options: options.policy.expected_sources, 4),
+        ("EXPECTED_SOURCES", "a,b", lambda options: options.policy.expected_sources, {"a", "b"}),
+    ],
+)
+def test_the_environment_is_heard_where_no_argument_is_given(monkeypatch, variable, text, read, expected):
+    """Each option has a variable."""
+    monkeypatch.setenv(f"OTEL_WANDB_{variable}", text)
+    assert expected == read(resolve())
+
+
+def test_an_argument_goes_before_the_environment(monkeypatch):
+    """And the environment before the default."""
+    monkeypatch.setenv("OTEL_WANDB_HOLD", "2.5")
+    assert 7.0 == resolve(hold=7.0).policy.hold
+    monkeypatch.setenv("OTEL_METRIC_EXPORT_INTERVAL", "500")
+    assert 500.0 == interval_millis(None)
+    assert 100.0 == interval_millis(100.0)
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("late", "later"),
+        ("hold", -1),
+        ("hold", float("inf")),
+        ("disorder", 0.5),
+        ("max_pending", 0),
+        ("max_step_jump", "many"),
+        ("step_metric", "train.step"),
+        ("step_metric", ""),
+        ("step_metric", "_step"),
+        ("priorities", {"trainer": 11}),
+        ("priorities", ["trainer"]),
+        ("priorities", {1: 1}),
+        ("gating", "trainer"),
+        ("gating", [1]),
+        ("expected_sources", -1),
+        ("expected_sources", "trainer"),
+        ("expected_sources", 1.5),
+        ("naming", "upper"),
+    ],
+)
+def test_a_bad_option_is_refused_at_construction(option, value):
+    """The error names the option."""
+    with pytest.raises((TypeError, ValueError), match=option):
+        WandbMetricExporter(FakeRun(), **{option: value})
+
+
+@pytest.mark.parametrize(
+    ("variable", "text"),
+    [
+        ("OTEL_WANDB_HOLD", "soon"),
+        ("OTEL_WANDB_DISORDER", "1.5"),
+        ("OTEL_WANDB_PRIORITIES", "trainer"),
+        ("OTEL_METRIC_EXPORT_INTERVAL", "often"),
+        ("OTEL_METRIC_EXPORT_INTERVAL", "0"),
+    ],
+)
+def test_a_bad_variable_is_refused_by_its_name(monkeypatch, variable, text):
+    """The error names the variable and what stands in it."""
+    monkeypatch.setenv(variable, text)
+    with pytest.raises(ValueError, match=rf"{variable}.*{text}"):
+        configure(FakeRun(), set_global=False)
+
+
+@pytest.mark.parametrize("interval", [0, -5, float("nan"), float("inf"), "soon", True])
+def test_an_interval_that_is_none_is_refused(interval):
+    """In milliseconds, greater than 0."""
+    with pytest.raises((TypeError, ValueError), match="export_interval_millis"):
+        configure(FakeRun(), export_interval_millis=interval, set_global=False)
+
+
+def test_an_unknown_option_is_refused_with_those_that_are_known():
+    """A typing error is found at once."""
+    with pytest.raises(TypeError, match=r"'holds'.*known are.*hold"):
+        configure(FakeRun(), holds=3, set_global=False)

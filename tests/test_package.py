@@ -1,0 +1,139 @@
+"""The promises of the package as a whole: who imports whom, which names are public, which versions."""
+
+import ast
+import inspect
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+import otel_wandb_bridge
+from otel_wandb_bridge import Bridge, WandbMetricExporter, configure
+
+ROOT = Path(otel_wandb_bridge.__file__).parent
+REPOSITORY = ROOT.parent
+MODULES = sorted(path for path in ROOT.rglob("*.py") if "_grpo" not in path.name)
+
+LAYERS = {
+    "records": set(),
+    "attributes": {"records"},
+    "ledger": set(),
+    "reconcile": {"records", "ledger"},
+    "record": {"records", "attributes", "ledger"},
+    "decode": {"records", "attributes", "ledger"},
+    "write": {"records", "ledger"},
+    "exit": set(),
+    "flusher": set(),
+    "stats": {"ledger"},
+    "selfmetrics": {"stats"},
+    "testing": set(),
+}
+"""What each part may import of the package; the entrances may import everything below them."""
+
+
+def part_of(path):
+    relative = path.relative_to(ROOT)
+    return relative.parts[0].removesuffix(".py")
+
+
+def imports_of(path):
+    """Absolute dotted names of what a module imports."""
+    package = ["otel_wandb_bridge", *path.relative_to(ROOT).parts[:-1]]
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) + 1 - node.level] if node.level else []
+            module = ".".join([*base, *(node.module.split(".") if node.module else [])])
+            yield module
+            if node.module is None:
+                yield from (f"{module}.{alias.name}" for alias in node.names)
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_nothing_imports_what_stands_above_it(path):
+    """Each stage knows the records alone; the entrances know the stages."""
+    part = part_of(path)
+    if part not in LAYERS:
+        return
+    for name in imports_of(path):
+        if name.startswith("otel_wandb_bridge."):
+            other = name.split(".")[1]
+            assert other == part or other in LAYERS[part], f"{part} imports {name}"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_only_those_who_may_touch_wandb_and_opentelemetry_do(path):
+    """`reconcile` and the records import the standard library alone, `write` nothing of OpenTelemetry."""
+    part = part_of(path)
+    foreign = {name.split(".")[0] for name in imports_of(path)} - set(sys.stdlib_module_names)
+    foreign -= {"otel_wandb_bridge", ""}
+    if part in ("records", "attributes", "ledger", "reconcile", "stats", "exit", "flusher"):
+        assert set() == foreign
+    if part not in ("write", "cli", "testing"):
+        assert "wandb" not in foreign
+    if part in ("write", "cli", "testing"):
+        assert "opentelemetry" not in foreign
+
+
+def test_the_public_names_are_there():
+    """Other people's work builds on them."""
+    names = {
+        "Bridge",
+        "Stats",
+        "WandbMetricExporter",
+        "configure",
+        "current_step",
+        "set_step",
+        "step_aggregation",
+        "step_view",
+        "step_views",
+        "training_step",
+    }
+    assert names <= set(otel_wandb_bridge.__all__)
+    assert otel_wandb_bridge.__all__ == sorted(otel_wandb_bridge.__all__)
+    assert all(getattr(otel_wandb_bridge, name).__doc__ for name in otel_wandb_bridge.__all__)
+
+
+def test_the_public_signatures_are_kept():
+    """Names of arguments are part of the promise."""
+    assert [
+        "run",
+        "export_interval_millis",
+        "service_name",
+        "resource",
+        "extra_readers",
+        "set_global",
+        "options",
+    ] == list(inspect.signature(configure).parameters)
+    assert {
+        "step_metric",
+        "late",
+        "hold",
+        "disorder",
+        "max_pending",
+        "max_step_jump",
+        "priorities",
+        "gating",
+        "expected_sources",
+    } <= set(inspect.signature(WandbMetricExporter).parameters)
+    assert ["self", "values", "step", "source", "priority"] == list(inspect.signature(Bridge.log).parameters)
+
+
+def test_the_lowest_versions_are_those_of_the_metadata():
+    """`make lowest` runs what `pyproject.toml` promises."""
+    metadata = (REPOSITORY / "pyproject.toml").read_text()
+    promised = dict(re.findall(r'"([\w-]+)>=([\d.]+)"', metadata))
+    pinned = dict(re.findall(r"^([\w-]+)==([\d.]+)", (REPOSITORY / "tests" / "lowest.txt").read_text(), re.M))
+    for name, version in pinned.items():
+        numbers = [int(number) for number in version.split(".")]
+        least = [int(number) for number in promised[name].split(".")]
+        assert numbers[: len(least)] == least, name
+        assert not any(numbers[len(least) :]), name
+
+
+def test_the_version_is_the_same_everywhere():
+    """In the package and in its metadata."""
+    metadata = (REPOSITORY / "pyproject.toml").read_text()
+    assert f'version = "{otel_wandb_bridge.__version__}"' in metadata

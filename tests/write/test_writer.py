@@ -1,0 +1,192 @@
+"""Rows to a run: monotonic, complete, on their axis."""
+
+import pytest
+
+from otel_wandb_bridge.ledger import Ledger
+from otel_wandb_bridge.records import Distribution, Row
+from otel_wandb_bridge.testing import FakeRun
+from otel_wandb_bridge.write.writer import RunWriter
+
+
+def row(step, *, late=False, time=0.0, **values):
+    return Row(step, values, time, len(values), late)
+
+
+def writer_of(run):
+    return RunWriter(run, "global_step", Ledger())
+
+
+def written(run):
+    return [(row["_step"], row.get("global_step")) for row in run.rows]
+
+
+def test_a_row_is_one_sealed_call_at_its_own_step():
+    """`_step` is the training step, and the axis says it too."""
+    run = FakeRun()
+    writer = writer_of(run)
+    writer.write(row(3, loss=1.0))
+    assert [{"_step": 3, "loss": 1.0, "global_step": 3}] == run.rows
+    assert 1 == run.calls
+
+
+def test_a_late_row_takes_the_next_free_number_and_carries_its_true_step():
+    """W&B takes no lower `_step`."""
+    run = FakeRun()
+    writer = writer_of(run)
+    writer.write(row(5, loss=5.0))
+    writer.write(row(2, late=True, reward=2.0))
+    writer.write(row(6, loss=6.0))
+    writer.write(row(9, loss=9.0))
+    assert [(5, 5), (6, 2), (7, 6), (9, 9)] == written(run)
+    assert [] == run.dropped
+
+
+def test_a_leap_does_not_use_up_the_numbers_to_come():
+    """A timestamp as a step is written at the next free number."""
+    run = FakeRun()
+    writer = writer_of(run)
+    writer.write(row(1, loss=1.0))
+    writer.write(row(1_700_000_000, late=True, loss=2.0))
+    writer.write(row(3, loss=3.0))
+    assert [(1, 1), (2, 1_700_000_000), (3, 3)] == written(run)
+
+
+def test_steps_that_a_foreign_writer_used_up_are_learnt_before_a_flush():
+    """A plain run.log between flushes makes W&B drop none of our rows."""
+    run = FakeRun()
+    writer = writer_of(run)
+    writer.begin()
+    writer.write(row(0, loss=0.0))
+    for value in range(3):
+        run.log({"foreign": value})
+    writer.begin()
+    writer.write(row(1, loss=1.0))
+    assert [] == run.dropped
+    assert (4, 1) == written(run)[-1]
+    assert 3 == writer._ledger.foreign_steps
+
+
+def test_a_resumed_run_starts_at_its_own_step():
+    """`starting_step` counts even where `run.step` does not know yet."""
+    run = FakeRun(starting_step=10)
+    writer = writer_of(run)
+    assert 10 == writer.starting_step
+    writer.write(row(4, late=True, loss=4.0))
+    assert [(10, 4)] == written(run)
+
+
+def test_a_shared_run_takes_no_step():
+    """W&B ignores `step=` there and numbers the rows itself."""
+    run = FakeRun()
+    run.settings.mode = "shared"
+    calls = []
+    run.log = lambda data, step=None, commit=None: calls.append((step, commit, data["global_step"]))
+    writer = writer_of(run)
+    writer.begin()
+    writer.write(row(7, loss=1.0))
+    assert [(None, True, 7)] == calls
+
+
+def test_each_key_is_defined_once_on_the_axis_by_its_own_name():
+    """Dots are escaped, since W&B reads them as nesting; step_sync is off."""
+    run = FakeRun()
+    writer = writer_of(run)
+    writer.write(row(0, **{"train/loss": 1.0, "a.b": 2.0, "glob*": 3.0}))
+    writer.write(row(1, **{"train/loss": 1.0}))
+    defined = {name: options["step_metric"] for name, options in run.metrics.items()}
+    assert {"global_step": None, "train/loss": "global_step", "a\\.b": "global_step"} == defined
+    assert run.metrics["train/loss"]["step_sync"] is False
+
+
+def test_a_row_without_a_step_has_no_axis():
+    """Nor are its keys put on one, where they would not be seen."""
+    run = FakeRun()
+    writer = writer_of(run)
+    writer.write(row(None, cpu=0.5))
+    writer.write(row(None, cpu=0.6))
+    assert [{"_step": 0, "cpu": 0.5}, {"_step": 1, "cpu": 0.6}] == run.rows
+    assert "cpu" not in run.metrics
+
+
+def test_a_row_carries_the_time_of_its_measurements():
+    """And not that of the flush; what the user logged as `_timestamp` stands."""
+    seen = []
+    run = FakeRun()
+    run.log = lambda data, step=None, commit=None: seen.append(data)
+    writer = writer_of(run)
+    writer.write(row(0, time=1_700_000_000.5, loss=1.0))
+    writer.write(row(1, time=1_700_000_000.5, _timestamp=42.0))
+    assert [1_700_000_000.5, 42.0] == [data["_timestamp"] for data in seen]
+
+
+def test_the_summary_ends_with_the_value_of_the_highest_step():
+    """Whatever was late, in any order."""
+    run = FakeRun()
+    writer = writer_of(run)
+    for each in (
+        row(5, loss=5.0, reward=0.5),
+        row(2, late=True, reward=0.2),
+        row(3, late=True, only_late=3.0),
+        row(1, late=True, only_late=1.0),
+        row(1_700_000_000, late=True, loss=99.0),
+    ):
+        writer.write(each)
+    writer.end()
+    summary = {key: run.summary.get(key) for key in ("loss", "reward", "only_late", "global_step")}
+    assert {"loss": 5.0, "reward": 0.5, "only_late": 3.0, "global_step": 5} == summary
+
+
+def test_a_value_that_is_no_scalar_is_restored_in_the_summary_too():
+    """As W&B described it when it was logged."""
+    run = FakeRun()
+    writer = writer_of(run)
+    writer.write(row(5, media=["five"]))
+    writer.write(row(2, late=True, media=["two"]))
+    writer.end()
+    assert ["five"] == run.summary.get("media")
+
+
+def test_a_failed_row_is_written_at_the_next_try():
+    """Nothing of it is in the run before, and once after."""
+    run = FakeRun()
+    writer = writer_of(run)
+    run.fail_next(1, ConnectionError("gone"))
+    with pytest.raises(ConnectionError):
+        writer.write(row(0, loss=0.0))
+    writer.write(row(0, loss=0.0))
+    writer.write(row(1, loss=1.0))
+    assert [(0, 0), (1, 1)] == written(run)
+
+
+def test_one_value_that_wandb_cannot_take_does_not_hold_up_the_rest():
+    """It is refused by name; the row is written without it."""
+    run = FakeRun()
+    writer = writer_of(run)
+    refused = writer.write(row(0, loss=0.0, bad=object(), media=["fine"]))
+    assert ["bad"] == list(refused)
+    assert [{"_step": 0, "loss": 0.0, "media": ["fine"], "global_step": 0}] == run.rows
+
+
+def test_a_failing_service_is_not_mistaken_for_a_bad_value():
+    """A list is not refused because W&B does not answer."""
+    run = FakeRun()
+    writer = writer_of(run)
+    for _ in range(2):
+        run.fail_next(1, ConnectionError("gone"))
+        with pytest.raises(ConnectionError):
+            writer.write(row(0, media=["fine"]))
+    assert {} == writer.write(row(0, media=["fine"]))
+    assert ["fine"] == run.rows[0]["media"]
+
+
+def test_a_distribution_becomes_a_histogram_and_its_statistics():
+    """From the measurements of the step themselves."""
+    seen = []
+    run = FakeRun()
+    run.log = lambda data, step=None, commit=None: seen.append(data)
+    writer_of(run).write(row(0, latency=Distribution((1.0, 2.0, 3.0, 4.0))))
+    data = seen[0]
+    assert 4 == sum(data["latency"].histogram)
+    statistics = {key: data[f"latency/{key}"] for key in ("count", "mean", "min", "max", "p50")}
+    assert {"count": 4, "mean": 2.5, "min": 1.0, "max": 4.0, "p50": 2.5} == statistics
+    assert pytest.approx(3.85) == data["latency/p95"]

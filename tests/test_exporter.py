@@ -37,6 +37,11 @@ class Road:
         ]
 
 
+def said(caplog):
+    """What the bridge has logged; the SDK speaks for itself."""
+    return [record.getMessage() for record in caplog.records if record.name == "otel_wandb_bridge"]
+
+
 @pytest.fixture
 def road():
     road = Road()
@@ -120,7 +125,7 @@ def test_run_log_that_raises_loses_nothing_and_keeps_the_order(road, caplog):
     loss.set(5.0, {"step": 5})
     road.reader.collect()
     assert [0, 1, 2, 3, 4] == [step for step, _ in road.rows()]
-    assert 1 == len([record for record in caplog.records if "service gone" in record.message])
+    assert 1 == len(said(caplog))
 
 
 def test_a_writer_that_keeps_failing_sheds_the_lowest_priorities_past_max_pending():
@@ -183,7 +188,7 @@ def test_what_is_recorded_after_the_run_is_counted_and_said_once(road, caplog):
         road.gauge("loss").set(1.0, {"step": step})
         road.reader.collect()
     assert {"finished": 3} == dict(road.stats.rejected_reasons)
-    assert 1 == len(caplog.records)
+    assert 1 == len(said(caplog))
 
 
 def test_what_is_recorded_after_shutdown_is_counted_and_said_once(road, caplog):
@@ -192,7 +197,7 @@ def test_what_is_recorded_after_shutdown_is_counted_and_said_once(road, caplog):
     road.gauge("loss").set(1.0, {"step": 0})
     road.reader.collect()
     assert {"shutdown": 1} == dict(road.stats.rejected_reasons)
-    assert 1 == len(caplog.records)
+    assert 1 == len(said(caplog))
 
 
 def test_the_shutdown_of_the_provider_commits_everything(road):
@@ -212,7 +217,7 @@ def test_a_bad_step_never_reaches_the_caller(road, caplog):
         loss.set(1.0, {"step": bad})
     road.provider.force_flush()
     assert {"step": 5} == dict(road.stats.rejected_reasons)
-    assert 1 == len([record for record in caplog.records if record.name == "otel_wandb_bridge"])
+    assert 1 == len(said(caplog))
 
 
 def test_a_bad_priority_costs_the_priority_and_not_the_value(road):
@@ -271,4 +276,4 @@ def test_nothing_is_logged_where_all_is_well(road, caplog):
     road.gauge("loss").set(1.0, {"step": 0})
     road.provider.force_flush()
     road.run.finish()
-    assert [] == caplog.records
+    assert [] == said(caplog)

@@ -22,7 +22,7 @@ LAYERS = {
     "reconcile": {"records", "ledger"},
     "record": {"records", "attributes", "ledger"},
     "decode": {"records", "attributes", "ledger"},
-    "write": {"records", "ledger"},
+    "write": {"records", "ledger", "exit"},
     "exit": set(),
     "flusher": set(),
     "stats": {"ledger"},

@@ -3,15 +3,16 @@
 Pure: no thread, no clock of its own, no W&B, no OpenTelemetry.
 """
 
-import heapq
 from collections import deque
-from collections.abc import Iterable, Mapping, MutableSequence
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
 
 from ..ledger import Ledger
 from ..records import Kind, Row, Sample
 from .open_row import OpenRow
 from .policy import Policy
+from .row_queue import RowQueue
+from .shedding import shed
 from .watermark import Progress, Watermark
 
 
@@ -40,10 +41,8 @@ class Reconciler:
         self._policy = policy
         self._ledger = ledger
         self._watermark = Watermark(policy)
-        self._rows: dict[int, OpenRow] = {}
-        self._order: list[int] = []
-        self._late: dict[int, OpenRow] = {}
-        self._late_order: list[int] = []
+        self._rows = RowQueue()
+        self._late = RowQueue(late=True)
         self._further: deque[OpenRow] = deque()
         self._riders: deque[tuple[float, Sample]] = deque()
         self._folding: list[Sample] = []
@@ -71,17 +70,14 @@ class Reconciler:
         self._head = None
         self._committed = step - 1
         self._watermark.reach(step - 1)
-        while self._order and self._order[0] < step:
-            below = heapq.heappop(self._order)
-            row = self._rows.pop(below)
+        while (row := self._rows.lowest()) is not None and row.step is not None and row.step < step:
+            self._rows.pop()
             self._ledger.late += row.samples
             if self._policy.late == "drop":
                 self._ledger.dropped += row.samples
                 self.pending -= row.samples
             else:
-                row.late = True
-                self._late[below] = row
-                heapq.heappush(self._late_order, below)
+                self._late.adopt(row)
 
     def add(self, samples: Iterable[Sample], now: float) -> None:
         """Take samples in, in the order of their measurement; `now` is in seconds of the injected clock."""
@@ -104,7 +100,7 @@ class Reconciler:
                 if self._committed is not None and sample.step <= self._committed:
                     self._add_late(sample)
                 else:
-                    self._add_on_time(sample)
+                    self._merge(self._rows, sample)
         self._watermark.note_what_was_passed(now)
 
     def advance(self, now: float) -> None:
@@ -131,7 +127,7 @@ class Reconciler:
         if origin is None:
             self._head = None
             return None
-        folding = self._folding if self._rows.get(origin.step) is origin else []  # type: ignore[arg-type]
+        folding = self._folding if origin in self._rows else []
         seated, further, overridden = origin, list[OpenRow](), 0
         if origin.riders or folding:
             seated, further, overridden = origin.seated(folding)
@@ -152,17 +148,13 @@ class Reconciler:
         for key, slot in head.seated.slots.items():
             if slot.kind is Kind.INCREMENT:
                 self._totals[key] = head.row.values[key]
-        step = head.row.step
         if self._further and self._further[0] is head.origin:
             self._further.popleft()
-        elif step is not None and self._late.get(step) is head.origin:
-            heapq.heappop(self._late_order)
-            del self._late[step]
-        elif step is not None:
-            heapq.heappop(self._order)
-            del self._rows[step]
-            self._committed = step
-            self._watermark.reach(step)
+        elif head.origin in self._late:
+            self._late.pop()
+        else:
+            self._rows.pop()
+            self._note_commit(head.origin)
             del self._folding[: head.folded]
         self._further.extendleft(reversed(head.further))
         self.pending -= head.row.samples + head.overridden
@@ -181,41 +173,19 @@ class Reconciler:
             How many were given up.
         """
         self._head = None
-        holders = [*self._late.values(), *self._further, *(self._rows[step] for step in sorted(self._rows))]
-        slots = [
-            (-slot.priority, place, key)
-            for place, row in enumerate(holders)
-            for key, slot in row.slots.items()
-        ]
-        left = count
-        for _, place, key in sorted(slots):
-            if left <= 0:
-                break
-            gone = holders[place].slots.pop(key).samples
-            holders[place].samples -= gone
-            left -= gone
-        queues: list[MutableSequence[Any]] = [self._riders, self._folding]
-        for queue in queues:
-            while left > 0 and queue:
-                del queue[0]
-                left -= 1
-        for row in holders:
-            while left > 0 and row.riders:
-                del row.riders[0]
-                row.samples -= 1
-                left -= 1
-        self._forget_empty_rows()
-        gone = count - left
+        gone = shed([*self._late, *self._further, *self._rows], count)
+        for queue in (self._late, self._rows):
+            queue.keep_only(lambda row: bool(row.slots or row.riders))
+        self._further = deque(row for row in self._further if row.slots)
+        while gone < count and (self._riders or self._folding):
+            if self._riders:
+                self._riders.popleft()
+            else:
+                del self._folding[0]
+            gone += 1
         self.pending -= gone
         self._ledger.shed += gone
         return gone
-
-    def _forget_empty_rows(self) -> None:
-        for rows, order in ((self._rows, self._order), (self._late, self._late_order)):
-            for step in [step for step, row in rows.items() if not row.slots and not row.riders]:
-                del rows[step]
-            order[:] = sorted(rows)
-        self._further = deque(row for row in self._further if row.slots)
 
     def _reject(self, row: OpenRow, refused: Mapping[str, Exception]) -> int:
         count = 0
@@ -230,17 +200,17 @@ class Reconciler:
     def _next(self, everything: bool) -> OpenRow | None:
         if (everything or self._is_crowded()) and not self._rows:
             self._keep_what_found_no_row()
-        if self._late_order:
-            return self._late[self._late_order[0]]
+        if self._late:
+            return self._late.lowest()
         if self._further:
             return self._further[0]
-        if self._order and (everything or self._is_due(self._order[0])):
-            return self._rows[self._order[0]]
-        return None
+        lowest = self._rows.lowest()
+        return lowest if lowest is not None and (everything or self._is_due(lowest)) else None
 
-    def _is_due(self, step: int) -> bool:
+    def _is_due(self, row: OpenRow) -> bool:
         watermark = self._watermark.step
-        return (watermark is not None and step <= watermark) or self._is_crowded()
+        reached = watermark is not None and row.step is not None and row.step <= watermark
+        return reached or self._is_crowded()
 
     def _is_crowded(self) -> bool:
         return self.pending > self._policy.max_pending
@@ -249,14 +219,14 @@ class Reconciler:
         folding, self._folding = self._folding, []
         self.pending -= len(folding)
         for sample in folding:
-            self._merge(self._late_row(sample.step), sample)
+            self._merge(self._late, sample)
         if self._riders:
             self._commit_riders()
 
     def _let_riders_go(self, now: float) -> None:
         if not self._riders:
             return
-        newest = self._newest_row()
+        newest = self._rows.get(self._newest)
         if newest is not None:
             for _, sample in self._riders:
                 newest.ride(sample)
@@ -272,9 +242,6 @@ class Reconciler:
         self._riders.clear()
         seated, further, _ = row.seated(())
         self._further.extend((seated, *further))
-
-    def _newest_row(self) -> OpenRow | None:
-        return None if self._newest is None else self._rows.get(self._newest)
 
     def _is_leap(self, step: int) -> bool:
         return self._newest is not None and step > self._newest + self._policy.max_step_jump
@@ -296,15 +263,6 @@ class Reconciler:
         if step > progress.highest:
             progress.highest = step
 
-    def _add_on_time(self, sample: Sample) -> None:
-        step = sample.step
-        assert step is not None
-        row = self._rows.get(step)
-        if row is None:
-            row = self._rows[step] = OpenRow(step)
-            heapq.heappush(self._order, step)
-        self._merge(row, sample)
-
     def _add_late(self, sample: Sample) -> None:
         self._ledger.late += 1
         if self._policy.late == "drop":
@@ -313,25 +271,24 @@ class Reconciler:
             self._folding.append(sample)
             self.pending += 1
         else:
-            self._merge(self._late_row(sample.step), sample)
-
-    def _late_row(self, step: int | None) -> OpenRow:
-        assert step is not None
-        row = self._late.get(step)
-        if row is None:
-            row = self._late[step] = OpenRow(step, late=True)
-            heapq.heappush(self._late_order, step)
-        return row
+            self._merge(self._late, sample)
 
     def _add_unstepped(self, sample: Sample, now: float) -> None:
-        newest = self._newest_row()
+        newest = self._rows.get(self._newest)
         if newest is not None:
             newest.ride(sample)
         else:
             self._riders.append((now, sample))
         self.pending += 1
 
-    def _merge(self, row: OpenRow, sample: Sample) -> None:
+    def _note_commit(self, row: OpenRow) -> None:
+        assert row.step is not None
+        self._committed = row.step
+        self._watermark.reach(row.step)
+
+    def _merge(self, rows: RowQueue, sample: Sample) -> None:
+        assert sample.step is not None
+        row = rows.open(sample.step)
         before = row.samples
         overridden, again = row.merge(sample)
         self.pending += row.samples - before

@@ -107,7 +107,7 @@ class Reconciling(RuleBasedStateMachine):
         self._flush(1_000_000, everything=False)
         for since, passed in self.front:
             if self.now >= since + self.policy.hold:
-                waiting = [step for step in self.reconciler._rows if step <= passed]
+                waiting = [row.step for row in self.reconciler._rows if row.step <= passed]
                 assert [] == waiting, "a row waits at most `hold` from when the first source moved past it"
         assert self.reconciler.pending <= self.policy.max_pending
 
@@ -140,7 +140,7 @@ class Reconciling(RuleBasedStateMachine):
             assert key == sample.key
             if self.policy.late != "merge":
                 assert sample.step in (row.step, None), "each sample is written at its own step"
-        if self.reconciler._head.origin in self.reconciler._rows.values():
+        if self.reconciler._head.origin in self.reconciler._rows:
             for key, value in row.values.items():
                 candidates = self.candidates.get((row.step, key), [])
                 if candidates and not self.was_shed:
@@ -163,7 +163,7 @@ class Reconciling(RuleBasedStateMachine):
         if not hasattr(self, "ledger"):
             return
         reconciler = self.reconciler
-        rows = (*reconciler._rows.values(), *reconciler._late.values(), *reconciler._further)
+        rows = (*reconciler._rows, *reconciler._late, *reconciler._further)
         waiting = sum(row.samples for row in rows) + len(reconciler._riders) + len(reconciler._folding)
         assert waiting == reconciler.pending
         for row in rows:

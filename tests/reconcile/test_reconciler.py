@@ -118,6 +118,19 @@ def test_an_expected_source_that_never_comes_delays_by_hold():
     bench.add("trainer", 1, loss=1.0)
     bench.now = 10.0
     assert [(0, {"loss": 0.0})] == bench.rows()
+    bench.add("trainer", 2, loss=2.0)
+    assert [(1, {"loss": 1.0})] == bench.rows()
+
+
+def test_a_source_that_was_overtaken_by_a_forced_commit_holds_nothing_back():
+    """It is behind the watermark, and gates again when it has caught up."""
+    bench = Bench(hold=10.0)
+    bench.add("evaluator", 0, accuracy=0.5)
+    bench.add("trainer", 5, loss=5.0)
+    bench.rows(everything=True)
+    bench.add("trainer", 6, loss=6.0)
+    bench.add("trainer", 7, loss=7.0)
+    assert [(6, {"loss": 6.0})] == bench.rows()
 
 
 def test_the_higher_priority_wins_whatever_the_order():
@@ -216,6 +229,18 @@ def test_past_max_pending_the_lowest_rows_are_committed_early():
     bench.add("evaluator", 1, accuracy=0.6)
     assert (1, {"accuracy": 0.6}) in bench.rows()
     assert 0 == bench.ledger.shed
+
+
+def test_what_found_no_row_goes_alone_past_max_pending():
+    """Riders, and late samples that are to be merged, do not pile up while no row is open."""
+    bench = Bench(max_pending=2, late="merge", hold=100.0)
+    bench.add("trainer", 5, loss=5.0)
+    bench.rows(everything=True)
+    bench.add("system", None, cpu=0.5)
+    bench.add("reward", 3, reward=0.3)
+    assert [] == bench.rows()
+    bench.add("reward", 4, reward=0.4)
+    assert [(3, {"reward": 0.3}), (4, {"reward": 0.4}), (5, {"cpu": 0.5})] == bench.rows()
 
 
 def test_shedding_takes_the_lowest_priorities_first():
@@ -320,6 +345,16 @@ def test_a_row_that_was_not_taken_is_given_again_with_what_has_come_since():
     assert (0, {"loss": 0.0, "reward": 0.5}) == bench.rows()[0]
 
 
+def test_a_failed_commit_adds_nothing_to_the_row():
+    """What goes along is seated in a copy: observations of riders are not counted twice."""
+    bench = Bench()
+    bench.add("worker", 0, latency=1.0, kind=Kind.OBSERVATION)
+    bench.add("worker", None, latency=3.0, kind=Kind.OBSERVATION)
+    for _ in range(2):
+        bench.reconciler.peek(everything=True)
+    assert [(0, {"latency": Distribution((1.0, 3.0))})] == bench.rows(everything=True)
+
+
 def test_pop_takes_only_what_peek_gave():
     """Calling it alone is a mistake of ours, and says so."""
     with pytest.raises(RuntimeError, match="peek"):
@@ -333,15 +368,16 @@ def test_steps_below_the_start_of_a_resumed_run_are_late():
     bench.add("trainer", 12, loss=12.0)
     bench.reconciler.start_at(10)
     bench.add("trainer", 4, loss=4.0)
+    bench.add("trainer", 10, loss=10.0)
     rows = bench.rows(everything=True)
-    assert [(3, {"loss": 3.0}), (4, {"loss": 4.0}), (12, {"loss": 12.0})] == rows
+    assert [3, 4, 10, 12] == [step for step, _ in rows]
     assert 2 == bench.ledger.late
 
 
 def test_regressions_jumps_and_duplicates_are_counted():
     """Each source has its own counter."""
     bench = Bench()
-    for step in (5, 15, 14, 14):
+    for step in (4, 5, 15, 14, 14):
         bench.add("trainer", step, loss=1.0)
     bench.add("reward", 3, reward=1.0)
     ledger = bench.ledger

@@ -11,7 +11,7 @@ from opentelemetry.sdk.metrics.export import MetricReader
 from .attributes import LANE_SCOPE, OWN_SCOPE
 from .exporter import WandbMetricExporter
 from .record import DirectLane
-from .record.lane import LaneGauges
+from .record.lane_gauges import LaneGauges
 from .selfmetrics import observe
 from .stats import Stats
 
@@ -37,7 +37,6 @@ class Bridge:
         self._exporter = exporter
         self._owns_provider = owns_provider
         self._is_shut_down = False
-        exporter.collected_by(reader)
         gauges = LaneGauges(meter_provider.get_meter(LANE_SCOPE))
         self._lane = DirectLane(exporter.options.priorities, show=gauges.show)
         self._lane.on_high_water = exporter.attach(self._lane)

@@ -30,11 +30,11 @@ def before_exit(method: Callable[[], None]) -> None:
         _callbacks[:] = [callback for callback in _callbacks if callback() is not None]
         _callbacks.append(weakref.WeakMethod(method))
         _start_watcher()
-    register()
+    before_handlers_of_now()
 
 
-def register() -> None:
-    """Have all methods called right before the exit handlers that exist already, too."""
+def before_handlers_of_now() -> None:
+    """Have the methods called right before the exit handlers that exist by now, too."""
     atexit.register(_call_all)
 
 

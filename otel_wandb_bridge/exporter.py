@@ -30,7 +30,7 @@ from .ledger import Ledger
 from .pipeline import Pipeline
 from .record import INSTRUMENTS, Intake, StepAggregation
 from .record.clock import STEP_CLOCK
-from .record.sdk import reader_of
+from .record.sdk import readers_of
 from .records import Sample
 from .stats import Stats, stats_of
 from .write import Run, before_finish
@@ -128,7 +128,6 @@ class WandbMetricExporter(MetricExporter):
         self._decoder = self._new_decoder()
         self._flusher = Flusher(self._flush_early)
         self._intake = Intake(self._flusher.wake)
-        self._reader: MetricReader | None = None
         self._lane: Lane | None = None
         self._is_shut_down = False
         self._aggregation = StepAggregation(self._intake, self._on_instrument)
@@ -201,10 +200,6 @@ class WandbMetricExporter(MetricExporter):
         pipeline = self._pipeline
         return stats_of(pipeline.ledger, waiting=waiting, shed=shed, pending=pipeline.pending)
 
-    def collected_by(self, reader: MetricReader) -> None:
-        """Say which reader collects for this exporter, where it is known; else it is found by itself."""
-        self._reader = reader
-
     def attach(self, lane: Lane) -> Callable[[], None]:
         """Empty `lane` at every flush. Returns what the lane is to call when it fills up."""
         self._lane = lane
@@ -217,16 +212,13 @@ class WandbMetricExporter(MetricExporter):
         Returns:
             False where it could not: no reader is known, or a collection failed (which is logged).
         """
-        if self._reader is None:
+        readers = readers_of(self._aggregation)
+        if not readers:
             with self._lock:
                 self._pipeline.take([], self._batches(None))
             return False
-        try:
-            self._reader.collect(timeout_millis)
-        except Exception:
-            _logger.exception("could not collect what was recorded; it is tried again at the next interval")
-            return False
-        return True
+        succeeded = [self._collected(reader, timeout_millis) for reader in readers]
+        return all(succeeded)
 
     def refuse(self, count: int, subject: str) -> None:
         """Count samples that came after the shutdown, and say it once for each subject."""
@@ -240,13 +232,19 @@ class WandbMetricExporter(MetricExporter):
             text = "its reader goes on collecting after the shutdown of WandbMetricExporter"
             self._pipeline.ledger.reject("shutdown", f"source {sample.source!r}", text)
 
+    def _collected(self, reader: MetricReader, timeout_millis: float) -> bool:
+        try:
+            reader.collect(timeout_millis)
+        except Exception:
+            _logger.exception("could not collect what was recorded; it is tried again at the next interval")
+            return False
+        return True
+
     def _new_decoder(self) -> Decoder:
         return Decoder(self.options.naming, self.options.priorities, self._pipeline.ledger)
 
     def _on_instrument(self, instrument: Instrument) -> None:
         self._flusher.start()
-        if self._reader is None:
-            self._reader = reader_of(instrument, self._aggregation)
 
     def _batches(self, until: float | None) -> Iterator[list[Sample]]:
         return iter(()) if self._lane is None else self._lane.batches(self._pipeline.ledger, until)

@@ -108,7 +108,7 @@ class Decoder:
             self._ledger.recorded += 1
             try:
                 source = _source(measured.get(SOURCE, series_source), scope)
-                if settled is not False and not isinstance(settled, int):
+                if not isinstance(settled, int):
                     text = f"{settled}; source {source!r}"
                     self._ledger.reject("step", f"instrument {metric.name!r}", text)
                     continue

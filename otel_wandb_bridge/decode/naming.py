@@ -40,7 +40,7 @@ class Keys:
     def key(self, name: str, attributes: Mapping[str, Any], suffix: str = "") -> str:
         """The key of a series, or of one of several values of it."""
         # With the types: 1, 1.0 and True are equal to Python, but other series to OpenTelemetry.
-        typed = tuple(sorted((key, type(value), value) for key, value in attributes.items()))
+        typed = tuple(sorted([(key, type(value), value) for key, value in attributes.items()]))
         identity: Any = (name, typed, suffix)
         try:
             known = self._keys.get(identity)

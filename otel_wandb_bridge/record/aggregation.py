@@ -64,8 +64,10 @@ class KeepAll(Aggregation):
         if self.on_instrument is not None:
             self.on_instrument(instrument)
         reservoir = self.intake.reservoir(observed=isinstance(instrument, Asynchronous))
+        # A copy: before SDK 1.45.0 this may be the caller's own dict, which callers reuse for other series.
+        series = dict(attributes or {})
         aggregation: Any = super()._create_aggregation(  # type: ignore[safe-super]
-            instrument, attributes, lambda kind: lambda **_: reservoir, start_time_unix_nano
+            instrument, series, lambda kind: lambda **_: reservoir, start_time_unix_nano
         )
         aggregate, offer = aggregation.aggregate, reservoir.offer
 
@@ -105,6 +107,7 @@ def step_aggregation() -> dict[type, Aggregation]:
 
     Every measurement becomes an exemplar of its data point, with the step in its filtered attribute
     `wandb.step`. Exemplars are raw measurements in the OTLP data model, so they cross machines unchanged.
+    (The OTLP exporters of 1.28 cannot encode exemplars without a span; 1.29 and later can.)
 
     Returns:
         A new mapping from each of the seven instrument classes to one aggregation. Use one mapping for

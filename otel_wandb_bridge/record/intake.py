@@ -1,5 +1,6 @@
 """The reservoirs of one exporter: what waits in them, and whom to call when one fills up."""
 
+import os
 import threading
 import weakref
 from collections.abc import Callable
@@ -22,6 +23,7 @@ class Intake:
         self._bound = bound
         self._lock = threading.Lock()
         self._reservoirs: weakref.WeakSet[KeepAllReservoir] = weakref.WeakSet()
+        _intakes.add(self)
 
     def reservoir(self, *, observed: bool) -> KeepAllReservoir:
         """A reservoir for one series."""
@@ -41,3 +43,13 @@ class Intake:
         self._lock = threading.Lock()
         for reservoir in list(self._reservoirs):
             reservoir.clear()
+
+
+def _clear_all() -> None:
+    for intake in list(_intakes):
+        intake.clear()
+
+
+_intakes: weakref.WeakSet[Intake] = weakref.WeakSet()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_clear_all)

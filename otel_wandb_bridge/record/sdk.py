@@ -7,23 +7,32 @@ from collections.abc import Sequence
 from typing import Any
 
 from opentelemetry.metrics import Instrument
+from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import MetricReader
 from opentelemetry.sdk.metrics.view import Aggregation, View
 
 
-def reader_of(instrument: Instrument, aggregation: Aggregation) -> MetricReader | None:
-    """The reader that was given `aggregation` as a preferred one; None where it cannot be found.
+def readers_of(aggregation: Aggregation) -> list[MetricReader]:
+    """The readers that were given `aggregation` as a preferred one; none where they cannot be found.
 
     An exporter is never told its reader, yet must have the last interval collected when the run finishes,
-    and full reservoirs before the interval is over.
+    and full reservoirs before the interval is over. Readers are looked for among all of the process, since
+    no instrument need have been measured yet.
     """
-    consumer: Any = getattr(instrument, "_measurement_consumer", None)
-    for reader in tuple(getattr(consumer, "_reader_storages", ())):
-        preferred = getattr(reader, "_instrument_class_aggregation", {})
-        if any(each is aggregation for each in preferred.values()):
-            found: MetricReader = reader
-            return found
-    return None
+    return [
+        reader
+        for reader in _all_readers()
+        if any(each is aggregation for each in getattr(reader, "_instrument_class_aggregation", {}).values())
+    ]
+
+
+def _all_readers() -> tuple[MetricReader, ...]:
+    registered: Any = getattr(MeterProvider, "_all_metric_readers", ())
+    while True:
+        try:
+            return tuple(registered)
+        except RuntimeError:  # another thread has just added one
+            continue
 
 
 def views_of(instrument: Instrument) -> Sequence[View]:

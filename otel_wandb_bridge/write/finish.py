@@ -16,12 +16,13 @@ from typing import Any
 import wandb
 from wandb import wandb_run
 
-from .. import exit
+from ..exit import before_handlers_of_now
 from .run import Run
 
 _logger = logging.getLogger("otel_wandb_bridge")
 _lock = threading.Lock()
 _callbacks: list[Callable[[Run | None], None]] = []
+_is_service_known = False
 
 
 def before_finish(callback: Callable[[Run | None], None]) -> Callable[[], None]:
@@ -80,9 +81,12 @@ def _wrap_init() -> None:
 
     @functools.wraps(original)
     def call_and_register(*args: Any, **kwargs: Any) -> Any:
+        global _is_service_known
         run = original(*args, **kwargs)
-        # W&B's exit handler exists now. What handlers that are still to come record is flushed right before it.
-        exit.register()
+        if not _is_service_known:
+            # W&B's own exit handler is new. What later handlers record must be flushed before it runs.
+            _is_service_known = True
+            before_handlers_of_now()
         return run
 
     call_and_register._tells_otel_wandb_bridge = True  # type: ignore[attr-defined]
@@ -90,6 +94,9 @@ def _wrap_init() -> None:
 
 
 def _tell(run: Run | None) -> None:
+    global _is_service_known
+    if run is None:
+        _is_service_known = False
     for callback in tuple(_callbacks):
         _call(callback, run)
 

@@ -1,0 +1,52 @@
+"""What the direct lane was given, as observable gauges for every other reader."""
+
+import math
+import re
+from collections.abc import Callable, Iterable
+from numbers import Real
+
+from opentelemetry.metrics import CallbackOptions, Meter, Observation
+
+from ..records import Sample
+
+_ILLEGAL = re.compile(r"[^A-Za-z0-9_.\-/]")
+_LARGEST = 2**63 - 1
+
+
+class LaneGauges:
+    """Shows the scalars of the direct lane to every other reader, as observable gauges of its meter.
+
+    Thread-safety: `show` from one thread at a time; the callbacks run in the threads of the readers.
+    """
+
+    def __init__(self, meter: Meter) -> None:
+        self._meter = meter
+        self._latest: dict[str, float] = {}
+
+    def show(self, samples: Iterable[Sample]) -> None:
+        """Take over the last value of each key. Non-finite values are left out: the SDK refuses them."""
+        for sample in samples:
+            value = sample.value
+            if not isinstance(value, Real) or isinstance(value, bool):
+                continue
+            try:
+                # OTLP has room for 64-bit integers; an exporter that gets a larger one loses the collection.
+                value = value if isinstance(value, int) and abs(value) <= _LARGEST else float(value)
+            except OverflowError:
+                continue
+            if not math.isfinite(value):
+                continue
+            name = _instrument_name(sample.key)
+            new = name not in self._latest
+            self._latest[name] = value
+            if new:
+                self._meter.create_observable_gauge(name, [self._observe(name)])
+
+    def _observe(self, name: str) -> Callable[[CallbackOptions], Iterable[Observation]]:
+        return lambda _: (Observation(self._latest[name]),)
+
+
+def _instrument_name(key: str) -> str:
+    """A legal instrument name (specification, metrics API, "Instrument name syntax"), in the SDK's case."""
+    name = _ILLEGAL.sub("_", key.lower())
+    return (name if name[:1].isalpha() else f"key_{name}")[:255]

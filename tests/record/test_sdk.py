@@ -1,0 +1,204 @@
+"""Guards for what is private in the OpenTelemetry SDK and used all the same.
+
+Each test fails with a sentence that says what changed; `record` leans on it in `sdk`, `aggregation`, `views`.
+"""
+
+import inspect
+
+import opentelemetry.sdk.metrics
+import pytest
+from opentelemetry.context import Context
+from opentelemetry.sdk.metrics.export import AggregationTemporality, InMemoryMetricReader
+from opentelemetry.sdk.metrics.view import (
+    Aggregation,
+    DefaultAggregation,
+    ExplicitBucketHistogramAggregation,
+    ExponentialBucketHistogramAggregation,
+    LastValueAggregation,
+    SumAggregation,
+    View,
+)
+from recorder import Recorder, SevenInstruments, points_of
+
+from otel_wandb_bridge.record import INSTRUMENTS, Intake, StepAggregation, step_view, step_views
+from otel_wandb_bridge.record.sdk import readers_of, scope_name, views_of
+
+AGGREGATIONS = [
+    DefaultAggregation,
+    ExplicitBucketHistogramAggregation,
+    ExponentialBucketHistogramAggregation,
+    LastValueAggregation,
+    SumAggregation,
+]
+
+
+def instruments_of(recorder):
+    """One instrument of each kind, as the SDK makes them."""
+    return [getattr(recorder.meter, f"create_{kind}")(kind) for kind in SevenInstruments.KINDS]
+
+
+@pytest.mark.parametrize("aggregation", AGGREGATIONS)
+def test_an_aggregation_is_made_by_create_aggregation(aggregation):
+    """`KeepAll` overrides it, and hands on its four arguments by position."""
+    assert {"_create_aggregation"} == Aggregation.__abstractmethods__, (
+        "_create_aggregation is no longer the one abstract method of Aggregation: KeepAll overrides nothing"
+    )
+    parameters = list(inspect.signature(aggregation._create_aggregation).parameters)
+    expected = ["self", "instrument", "attributes", "reservoir_factory", "start_time_unix_nano"]
+    assert expected == parameters, (
+        f"{aggregation.__name__}._create_aggregation has other parameters: KeepAll hands on these four"
+    )
+
+
+@pytest.mark.parametrize("aggregation", AGGREGATIONS)
+def test_the_reservoir_comes_from_the_factory_that_is_handed_on(aggregation):
+    """A factory takes the aggregation's class and returns what makes the reservoir."""
+    recorder = Recorder()
+    [instrument, *_] = instruments_of(recorder)
+    reservoir = Intake().reservoir(observed=False)
+    made = aggregation()._create_aggregation(instrument, {}, lambda kind: lambda **_: reservoir, 0)
+    assert reservoir is made._reservoir, (
+        f"{aggregation.__name__} takes its reservoir from elsewhere than reservoir_factory(class)(**options)"
+    )
+
+
+@pytest.mark.parametrize("aggregation", AGGREGATIONS)
+def test_an_aggregation_is_fed_by_aggregate(aggregation):
+    """`KeepAll` puts its own `aggregate` on the object, and tells the SDK's not to sample."""
+    recorder = Recorder()
+    [instrument, *_] = instruments_of(recorder)
+    made = aggregation()._create_aggregation(
+        instrument, {}, lambda kind: lambda **_: Intake().reservoir(observed=False), 0
+    )
+    parameters = list(inspect.signature(made.aggregate).parameters)
+    assert ["measurement", "should_sample_exemplar"] == parameters, (
+        f"{type(made).__name__}.aggregate has other parameters than (measurement, should_sample_exemplar)"
+    )
+    made.aggregate = None
+    assert None is made.aggregate, (
+        f"{type(made).__name__} does not let its aggregate be replaced on the object"
+    )
+
+
+def test_a_measurement_has_the_four_parts_that_are_offered():
+    """value, time_unix_nano, attributes and context."""
+    seen = []
+
+    class Looking(StepAggregation):
+        def _create_aggregation(self, *args):
+            made = super()._create_aggregation(*args)
+            made.aggregate = lambda measurement, *_: seen.append(measurement)
+            return made
+
+    aggregation = Looking(Intake())
+    reader = InMemoryMetricReader(preferred_aggregation=dict.fromkeys(INSTRUMENTS, aggregation))
+    Recorder(readers=[reader]).meter.create_gauge("loss").set(0.5, {"step": 1})
+    [measurement] = seen
+    assert (0.5, {"step": 1}) == (measurement.value, measurement.attributes), (
+        "a Measurement holds value and attributes under other names"
+    )
+    assert isinstance(measurement.time_unix_nano, int), "Measurement.time_unix_nano is no longer an int"
+    assert isinstance(measurement.context, Context), "Measurement.context is no longer a Context"
+
+
+def test_the_synchronous_gauge_is_underscore_gauge():
+    """It is the one key of `preferred_aggregation` without a public name."""
+    assert hasattr(opentelemetry.sdk.metrics, "_Gauge"), (
+        "opentelemetry.sdk.metrics._Gauge is gone: INSTRUMENTS needs the gauge's new name"
+    )
+    gauge = Recorder().meter.create_gauge("loss")
+    assert isinstance(gauge, opentelemetry.sdk.metrics._Gauge), (
+        "create_gauge no longer makes an opentelemetry.sdk.metrics._Gauge"
+    )
+
+
+def test_a_reader_gives_our_aggregation_to_all_seven_instruments():
+    """By the classes in `INSTRUMENTS`."""
+    recorder = Recorder()
+    for instrument in instruments_of(recorder):
+        chosen = recorder.reader._instrument_class_aggregation.get(type(instrument))
+        assert recorder.aggregation is chosen, (
+            f"the reader has no preferred aggregation for {type(instrument).__name__}: see INSTRUMENTS"
+        )
+        temporality = recorder.reader._instrument_class_temporality.get(type(instrument))
+        assert AggregationTemporality.DELTA is temporality, (
+            f"the reader has no preferred temporality for {type(instrument).__name__}: see INSTRUMENTS"
+        )
+
+
+def test_the_reader_is_found_by_our_aggregation():
+    """Among others, and before anything was measured."""
+    recorder = Recorder(readers=[InMemoryMetricReader(), InMemoryMetricReader()])
+    assert [recorder.reader] == readers_of(recorder.aggregation), (
+        "readers_of cannot find the reader: one of MeterProvider._all_metric_readers and "
+        "MetricReader._instrument_class_aggregation has changed"
+    )
+
+
+def test_an_aggregation_that_no_reader_has_finds_none():
+    """A reader of another exporter is not ours."""
+    assert [] == readers_of(StepAggregation(Intake()))
+
+
+def test_the_views_of_the_provider_are_found():
+    """In their order; a view for what no other view matches cannot be said otherwise."""
+    given = [*step_views(), View(instrument_name="tokens")]
+    recorder = Recorder(views=given)
+    for instrument in instruments_of(recorder):
+        assert given == list(views_of(instrument)), (
+            "views_of cannot find the provider's views: _measurement_consumer._sdk_config.views has changed"
+        )
+    assert () == views_of(object())
+
+
+def test_a_view_decides_by_match():
+    """`step_views` overrides it, and asks the other views."""
+    assert ["self", "instrument"] == list(inspect.signature(View._match).parameters), (
+        "View._match(instrument) has other parameters: step_views overrides it, and asks other views by it"
+    )
+    asked = []
+
+    class Asking(View):
+        def _match(self, instrument):
+            asked.append(instrument)
+            return super()._match(instrument)
+
+    gauge = Recorder(views=[Asking(instrument_name="loss")]).meter.create_gauge("loss")
+    gauge.set(1.0)
+    assert [gauge] == asked, "the SDK no longer asks View._match which instruments a view is for"
+
+
+def test_a_view_asks_nothing_of_attribute_keys_but_membership():
+    """`_AllBut` is a set that answers only that."""
+    asked = []
+
+    class Keys(set):
+        def __contains__(self, key):
+            asked.append(key)
+            return key != "step"
+
+    recorder = Recorder(views=[View(instrument_name="loss", attribute_keys=Keys())])
+    recorder.meter.create_gauge("loss").set(1.0, {"step": 1, "rank": 0})
+    [(_, point)] = points_of(recorder.reader)
+    assert {"rank": 0} == point.attributes, (
+        "View.attribute_keys is used otherwise than by `key in attribute_keys`"
+    )
+    assert {"step", "rank"} == set(asked)
+
+
+@pytest.mark.parametrize("aggregation", [each for each in AGGREGATIONS if each is not DefaultAggregation])
+def test_an_aggregation_may_change_its_class(aggregation):
+    """`step_view` makes of each a twin that keeps all and is still an instance of its class."""
+    view = step_view(instrument_name="loss", aggregation=aggregation())
+    assert isinstance(view._aggregation, aggregation), (
+        f"View._aggregation is gone, or a step_view's is no {aggregation.__name__} any more, as the SDK asks"
+    )
+
+
+def test_the_scope_of_an_instrument_is_known():
+    """By it, the lane's gauges are left out."""
+    for instrument in instruments_of(Recorder()):
+        assert "trainer" == scope_name(instrument), (
+            "an instrument's instrumentation_scope.name is gone: the direct lane would be written twice"
+        )
+    assert "" == scope_name(object())

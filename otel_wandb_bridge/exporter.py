@@ -174,8 +174,12 @@ class WandbMetricExporter(MetricExporter):
             False where W&B or the timeout interrupted it; the rest stays pending.
         """
         deadline = time.monotonic() + timeout_millis / 1e3
-        with self._lock:
+        if not self._lock.acquire(timeout=max(0.0, timeout_millis / 1e3)):
+            return False
+        try:
             return self._drain(deadline)
+        finally:
+            self._lock.release()
 
     def shutdown(self, timeout_millis: float = 30_000, **kwargs: Any) -> None:
         """Commit everything, and let go of the run. What comes later is rejected and counted.
@@ -192,7 +196,7 @@ class WandbMetricExporter(MetricExporter):
         self._flusher.stop()
 
     def stats(self) -> Stats:
-        """What became of everything recorded so far. Takes no lock, and never waits for a flush."""
+        """What became of everything recorded so far. Never waits for a flush."""
         waiting, shed = self._intake.waiting()
         if self._lane is not None:
             in_lane, shed_by_lane = self._lane.waiting()

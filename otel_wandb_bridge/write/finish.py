@@ -9,6 +9,7 @@ not known yet are told too. An implicit exit goes through none of them: see `exi
 
 import functools
 import logging
+import os
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -106,3 +107,12 @@ def _call(callback: Callable[[Run | None], None], run: Run | None) -> None:
         callback(run)
     except Exception:
         _logger.exception("could not flush before the run finished")
+
+
+def _after_fork() -> None:
+    global _lock
+    _lock = threading.Lock()  # a thread that is not there any more may have held it
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

@@ -1,6 +1,7 @@
 """Which run the rows go to: one that was given, or the one that `wandb.init` makes."""
 
 import logging
+import os
 import threading
 import weakref
 
@@ -103,3 +104,12 @@ class RunTarget:
 
 def _name(run: Run) -> str:
     return repr(getattr(run, "id", None) or run)
+
+
+def _after_fork() -> None:
+    global _lock
+    _lock = threading.Lock()  # a thread that is not there any more may have held it
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

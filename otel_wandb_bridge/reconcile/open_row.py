@@ -103,21 +103,30 @@ class OpenRow:
         row.samples, row.time = self.samples - len(self.riders), self.time
         overridden = 0
         for sample in folding:
-            if sample.key in row.slots and sample.kind not in SUMMED:
-                overridden += 1
-            else:
+            if row.has_room_for(sample):
                 row.merge(sample)
+            else:
+                overridden += 1
         further: list[OpenRow] = []
-        seats = dict.fromkeys((key for key, slot in row.slots.items() if slot.kind not in SUMMED), 1)
+        # Where the search for a free row begins: a key that is taken n times is not looked for n times.
+        full: dict[str, int] = {}
         for sample in self.riders:
-            seat = 0
-            if sample.kind not in SUMMED:
-                seat = seats.get(sample.key, 0)
-                seats[sample.key] = seat + 1
-            if seat > len(further):
-                further.append(OpenRow(self.step, late=self.late))
-            (further[seat - 1] if seat else row).merge(sample)
+            seat = full.get(sample.key, 0)
+            while True:
+                if seat > len(further):
+                    further.append(OpenRow(self.step, late=self.late))
+                place = further[seat - 1] if seat else row
+                if place.has_room_for(sample):
+                    break
+                seat += 1
+            place.merge(sample)
+            full[sample.key] = seat
         return row, further, overridden
+
+    def has_room_for(self, sample: Sample) -> bool:
+        """Whether the sample can be taken in without overriding anything."""
+        slot = self.slots.get(sample.key)
+        return slot is None or (slot.kind is sample.kind and sample.kind in SUMMED)
 
     def finish(self, totals: dict[str, float]) -> Row:
         """The row as it is to be written; `totals` are the running totals before it, by key."""

@@ -173,16 +173,14 @@ class Reconciler:
             How many were given up.
         """
         self._head = None
-        gone = shed([*self._late, *self._further, *self._rows], count)
+        riders = [sample for _, sample in self._riders]
+        gone = shed([*self._late, *self._further, *self._rows], [riders, self._folding], count)
+        if len(riders) < len(self._riders):
+            since = self._riders[0][0]
+            self._riders = deque((since, sample) for sample in riders)
         for queue in (self._late, self._rows):
             queue.keep_only(lambda row: bool(row.slots or row.riders))
         self._further = deque(row for row in self._further if row.slots)
-        while gone < count and (self._riders or self._folding):
-            if self._riders:
-                self._riders.popleft()
-            else:
-                del self._folding[0]
-            gone += 1
         self.pending -= gone
         self._ledger.shed += gone
         return gone

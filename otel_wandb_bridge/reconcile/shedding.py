@@ -1,31 +1,44 @@
 """Which samples are given up, where some must be."""
 
-from collections.abc import Sequence
+from collections.abc import MutableSequence, Sequence
 
+from ..records import Sample
 from .open_row import OpenRow
 
 
-def shed(rows: Sequence[OpenRow], count: int) -> int:
-    """Take up to `count` samples out of rows: the lowest priorities first, of these the earliest rows.
+def shed(rows: Sequence[OpenRow], waiting: Sequence[MutableSequence[Sample]], count: int) -> int:
+    """Take up to `count` samples out: the lowest priorities first, of these the earliest rows.
 
-    The samples of one value (the increments of a total) go together, so it may be a few more.
+    Args:
+        rows: Rows in the making.
+        waiting: Samples that wait for a row.
+        count: How many to take. The samples of one value (the increments of a total) go together, so it
+            may be a few more.
 
     Returns:
         How many were taken out.
     """
-    by_priority = sorted(
-        (-slot.priority, place, key) for place, row in enumerate(rows) for key, slot in row.slots.items()
-    )
+    holders: list[OpenRow | None] = [*rows, *[None] * len(waiting)]
+    queues = [*(row.riders for row in rows), *waiting]
+    candidates: list[tuple[int, int, int, str]] = []
+    for place, row in enumerate(rows):
+        candidates.extend((-slot.priority, place, -1, key) for key, slot in row.slots.items())
+    for place, queue in enumerate(queues):
+        candidates.extend((-sample.priority, place, index, "") for index, sample in enumerate(queue))
     gone = 0
-    for _, place, key in by_priority:
+    taken: dict[int, set[int]] = {}
+    for _, place, index, key in sorted(candidates):
         if gone >= count:
-            return gone
-        samples = rows[place].slots.pop(key).samples
-        rows[place].samples -= samples
+            break
+        holder = holders[place]
+        samples = 1
+        if index >= 0:
+            taken.setdefault(place, set()).add(index)
+        elif holder is not None:
+            samples = holder.slots.pop(key).samples
+        if holder is not None:
+            holder.samples -= samples
         gone += samples
-    for row in rows:
-        while row.riders and gone < count:
-            del row.riders[0]
-            row.samples -= 1
-            gone += 1
+    for place, indices in taken.items():
+        queues[place][:] = [sample for index, sample in enumerate(queues[place]) if index not in indices]
     return gone

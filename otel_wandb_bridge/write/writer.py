@@ -9,7 +9,6 @@ from .distribution import expand
 from .run import Run, is_disabled, is_shared, next_step
 from .summary import Summary
 
-_PLAIN = (float, int, str, bool, type(None))
 _ABOUT_A_VALUE = (TypeError, ValueError, AttributeError, LookupError, FileNotFoundError)
 """What W&B raises for a value that it cannot take, as opposed to a service that does not answer."""
 
@@ -69,25 +68,21 @@ class RunWriter:
         Raises:
             Exception: what `run.log` raises. Nothing is written: the row is to be offered again.
         """
-        values = expand(row.values)
+        values, refused = expand(row.values)
         if row.step is not None:
             self._define(values)
         self._summary.before(row, values)
         step = self._step_of(row)
-        refused: dict[str, Exception] = {}
+        stamp = self._stamp(row, values)
         try:
-            self._log(self._payload(row, values), step, commit=True)
+            self._log({**values, **stamp}, step, commit=True)
         except Exception as error:
             self._failures += 1
             if not isinstance(error, _ABOUT_A_VALUE) and self._failures < 3:
                 raise
-            refused = self._refused(values, step)
-            if not refused:
-                raise
+            refused |= self._refused(values, stamp, step)
             values = {key: value for key, value in values.items() if key not in refused}
-            # The rest of what is not plain is in the row in the making already.
-            rest = {key: value for key, value in values.items() if isinstance(value, _PLAIN)}
-            self._log(self._payload(row, rest), step, commit=True)
+            self._log(stamp, step, commit=True)  # the rest is in the row in the making already
         self._failures = 0
         if step is not None:
             self._next = step + 1
@@ -107,13 +102,14 @@ class RunWriter:
             return None
         return self._next if row.late or row.step is None else max(row.step, self._next)
 
-    def _payload(self, row: Row, values: dict[str, Any]) -> dict[str, Any]:
-        payload = dict(values)
+    def _stamp(self, row: Row, values: dict[str, Any]) -> dict[str, Any]:
+        """What goes into the row besides its values: its true step, and the time of its measurements."""
+        stamp: dict[str, Any] = {}
         if row.step is not None:
-            payload[self._step_metric] = row.step
-        if row.time > 0 and math.isfinite(row.time):
-            payload.setdefault("_timestamp", row.time)
-        return payload
+            stamp[self._step_metric] = row.step
+        if row.time > 0 and math.isfinite(row.time) and "_timestamp" not in values:
+            stamp["_timestamp"] = row.time
+        return stamp
 
     def _define(self, values: dict[str, Any]) -> None:
         for key in values:
@@ -129,13 +125,21 @@ class RunWriter:
             except Exception as error:
                 self._ledger.say_once("axis", repr(key), f"W&B refused to define it: {error!r}")
 
-    def _refused(self, values: dict[str, Any], step: int | None) -> dict[str, Exception]:
-        """Offer what is not plain one by one, into the row in the making: what fails alone is at fault."""
+    def _refused(
+        self, values: dict[str, Any], stamp: dict[str, Any], step: int | None
+    ) -> dict[str, Exception]:
+        """Offer the values one by one, into the row in the making: what fails alone is at fault.
+
+        Raises:
+            Exception: W&B does not even take the stamp: it is the service that fails.
+        """
         refused: dict[str, Exception] = {}
+        self._log(stamp, step, commit=False)
         for key, value in values.items():
-            if not isinstance(value, _PLAIN):
-                try:
-                    self._log({key: value}, step, commit=False)
-                except Exception as error:
-                    refused[key] = error
+            try:
+                self._log({key: value}, step, commit=False)
+            except Exception as error:
+                if not isinstance(error, _ABOUT_A_VALUE):
+                    self._log(stamp, step, commit=False)
+                refused[key] = error
         return refused

@@ -42,18 +42,10 @@ def parse_step(value: Any) -> int:
     Raises:
         ValueError: with what came and what is expected, for all else: bool, negative, NaN, other text.
     """
-    if type(value) is int:
-        step = value
-    elif isinstance(value, str):
-        text = value.strip()
-        if not text.isascii() or not _WHOLE.fullmatch(text):
-            raise ValueError(_unusable(value))
-        step = int(text.partition(".")[0])
-    else:
-        step = _whole(value)
-    if not 0 <= step <= _LARGEST_STEP:
-        raise ValueError(_unusable(value))
-    return step
+    try:
+        return _step(value)
+    except Exception:  # an object may raise what it likes
+        raise ValueError(_unusable(value)) from None
 
 
 def parse_priority(value: Any) -> int:
@@ -74,6 +66,21 @@ def parse_priority(value: Any) -> int:
 def default_priority(source: str, priorities: Mapping[str, int]) -> int:
     """The priority of a source that says none with its measurement."""
     return priorities.get(source, DEFAULT_PRIORITY)
+
+
+def _step(value: Any) -> int:
+    if type(value) is int:
+        step = value
+    elif isinstance(value, str):
+        text = value.strip()
+        if not text.isascii() or not _WHOLE.fullmatch(text):
+            raise ValueError(_unusable(value))
+        step = int(text.partition(".")[0])
+    else:
+        step = _whole(value)
+    if not 0 <= step <= _LARGEST_STEP:
+        raise ValueError(_unusable(value))
+    return step
 
 
 def _whole(value: Any) -> int:

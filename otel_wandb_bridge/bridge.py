@@ -38,7 +38,7 @@ class Bridge:
         self._owns_provider = owns_provider
         self._is_shut_down = False
         gauges = LaneGauges(meter_provider.get_meter(LANE_SCOPE))
-        self._lane = DirectLane(exporter.options.priorities, show=gauges.show)
+        self._lane = DirectLane(exporter.options.priorities, gauges=gauges)
         self._lane.on_high_water = exporter.attach(self._lane)
         # The bridge's own counts also make sure that there is something to collect in every interval,
         # without which the SDK's reader does not call its exporter.
@@ -72,7 +72,7 @@ class Bridge:
         Never raises: what cannot be used is counted in `stats().rejected` and logged once.
         """
         if self._is_shut_down:
-            self._exporter.refuse(len(values) if isinstance(values, Mapping) else 1, "Bridge.log")
+            self._exporter.refuse(values)
         else:
             self._lane.log(values, step, source, priority)
 
@@ -80,7 +80,8 @@ class Bridge:
         """Commit everything that has been recorded, in ascending order, whatever it waits for.
 
         Returns:
-            False where W&B, a failing collection or the timeout interrupted it; the rest stays pending.
+            False where W&B, a failing collection or the timeout interrupted it, or no run is there yet; the
+            rest stays pending.
         """
         deadline = time.monotonic() + timeout_millis / 1e3
         collected = self._exporter.collect(timeout_millis)

@@ -6,6 +6,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, Protocol
 
 from opentelemetry.metrics import Instrument
@@ -37,6 +38,7 @@ from .write import Run, before_finish
 
 _logger = logging.getLogger("otel_wandb_bridge")
 _RETRY_SECONDS = 2.0
+_living: "weakref.WeakSet[WandbMetricExporter]" = weakref.WeakSet()
 _OBSERVABLE = (ObservableCounter, ObservableGauge, ObservableUpDownCounter)
 
 
@@ -48,6 +50,9 @@ class Lane(Protocol):
 
     def waiting(self) -> tuple[int, int]:
         """How many values wait, and how many were shed since the last flush."""
+
+    def after_flush(self) -> None:
+        """A flush is over, and its locks are free."""
 
     def clear(self) -> None:
         """Forget what waits."""
@@ -130,6 +135,11 @@ class WandbMetricExporter(MetricExporter):
         self._intake = Intake(self._flusher.wake)
         self._lane: Lane | None = None
         self._is_shut_down = False
+        self._exports = 0
+        self._refused = 0
+        self._refusing = threading.Lock()
+        self._flushed_by: int | None = None
+        _living.add(self)
         self._aggregation = StepAggregation(self._intake, self._on_instrument)
         super().__init__(
             # Delta for what is recorded, so that the SDK lets go of a series (one for each step, where no
@@ -155,13 +165,19 @@ class WandbMetricExporter(MetricExporter):
         Returns:
             `FAILURE` where W&B interrupted the writing; nothing is lost by that, the rows are tried again.
         """
-        with self._lock:
+        deadline = time.monotonic() + timeout_millis / 1e3
+        with self._flushing():
+            self._exports += 1
             decoded = self._decoder.decode(metrics_data)
             if self._is_shut_down:
                 self._refuse(decoded.samples)
                 return MetricExportResult.FAILURE
-            batches = self._batches(decoded.collected_at)
-            succeeded = self._pipeline.take(decoded.samples, batches, until=decoded.collected_at)
+            succeeded = self._pipeline.take(
+                decoded.samples,
+                self._batches(decoded.collected_at),
+                until=decoded.collected_at,
+                deadline=deadline,
+            )
             self._set_alarm(succeeded)
         return MetricExportResult.SUCCESS if succeeded else MetricExportResult.FAILURE
 
@@ -171,22 +187,18 @@ class WandbMetricExporter(MetricExporter):
         Called by the reader's `force_flush` after a collection.
 
         Returns:
-            False where W&B or the timeout interrupted it; the rest stays pending.
+            False where W&B or the timeout interrupted it, or no run is there yet; the rest stays pending.
         """
         deadline = time.monotonic() + timeout_millis / 1e3
-        if not self._lock.acquire(timeout=max(0.0, timeout_millis / 1e3)):
-            return False
-        try:
-            return self._drain(deadline)
-        finally:
-            self._lock.release()
+        with self._flushing(timeout=max(0.0, timeout_millis / 1e3)) as is_ours:
+            return is_ours and self._drain(deadline) and not self._pipeline.pending
 
     def shutdown(self, timeout_millis: float = 30_000, **kwargs: Any) -> None:
         """Commit everything, and let go of the run. What comes later is rejected and counted.
 
         Rows that can be written are written, however long it takes; the timeout is not for them.
         """
-        with self._lock:
+        with self._flushing():
             if self._is_shut_down:
                 return
             self._drain(None)
@@ -201,8 +213,12 @@ class WandbMetricExporter(MetricExporter):
         if self._lane is not None:
             in_lane, shed_by_lane = self._lane.waiting()
             waiting, shed = waiting + in_lane, shed + shed_by_lane
-        pipeline = self._pipeline
-        return stats_of(pipeline.ledger, waiting=waiting, shed=shed, pending=pipeline.pending)
+        pipeline, late_comers = self._pipeline, self._refused
+        if self._is_shut_down:  # nobody collects what still waits
+            late_comers, waiting = late_comers + waiting, 0
+        return stats_of(
+            pipeline.ledger, waiting=waiting, shed=shed, pending=pipeline.pending, refused=late_comers
+        )
 
     def attach(self, lane: Lane) -> Callable[[], None]:
         """Empty `lane` at every flush. Returns what the lane is to call when it fills up."""
@@ -218,18 +234,44 @@ class WandbMetricExporter(MetricExporter):
         """
         readers = readers_of(self._aggregation)
         if not readers:
-            with self._lock:
+            with self._flushing():
                 self._pipeline.take([], self._batches(None))
             return False
         succeeded = [self._collected(reader, timeout_millis) for reader in readers]
         return all(succeeded)
 
-    def refuse(self, count: int, subject: str) -> None:
-        """Count samples that came after the shutdown, and say it once for each subject."""
-        with self._lock:
-            ledger = self._pipeline.ledger
-            ledger.recorded += count
-            ledger.reject("shutdown", subject, "it is used after the shutdown", count=count)
+    def refuse(self, values: Any) -> None:
+        """Count values that came after the shutdown, and say it once. Never raises, waits for no flush."""
+        try:
+            count = len(values) if isinstance(values, Mapping) else 1
+        except Exception:
+            count = 1
+        with self._refusing:
+            first, self._refused = not self._refused, self._refused + count
+        if first:
+            _logger.warning("shutdown: Bridge.log: it is used after the shutdown")
+
+    @contextmanager
+    def _flushing(self, timeout: float = -1) -> Iterator[bool]:
+        """Hold the lock, and know which thread does: it may be interrupted by a handler that flushes.
+
+        Yields:
+            Whether the lock could be had within the timeout (seconds; -1: however long it takes).
+        """
+        if not self._lock.acquire(timeout=timeout):
+            yield False
+            return
+        before, self._flushed_by = self._flushed_by, threading.get_ident()
+        try:
+            yield True
+        finally:
+            self._flushed_by = before
+            self._lock.release()
+        if self._lane is not None and before is None:
+            self._lane.after_flush()
+
+    def _is_flushing_here(self) -> bool:
+        return self._flushed_by == threading.get_ident()
 
     def _refuse(self, samples: list[Sample]) -> None:
         for sample in samples:
@@ -254,7 +296,7 @@ class WandbMetricExporter(MetricExporter):
         return iter(()) if self._lane is None else self._lane.batches(self._pipeline.ledger, until)
 
     def _drain(self, deadline: float | None) -> bool:
-        taken = self._pipeline.take([], self._batches(None))
+        taken = self._pipeline.take([], self._batches(None), deadline=deadline)
         return self._pipeline.commit(everything=True, deadline=deadline) and taken
 
     def _set_alarm(self, succeeded: bool) -> None:
@@ -266,32 +308,42 @@ class WandbMetricExporter(MetricExporter):
             self._flusher.wake_after(deadline - self._clock())
 
     def _flush_early(self) -> None:
-        if not self.collect():
-            return
-        with self._lock:
-            self._set_alarm(self._pipeline.commit())
+        exports = self._exports
+        self.collect()
+        with self._flushing():
+            if exports == self._exports:  # nothing was new, and so the reader did not export
+                self._set_alarm(self._pipeline.take([], self._batches(None)))
+            else:
+                self._set_alarm(self._pipeline.commit())
 
     def _before_finish(self, run: Run | None) -> None:
+        if self._is_flushing_here():
+            # A signal handler finishes the run in the middle of our own flush: to flush again would wait
+            # for this very thread, and write the row in flight twice.
+            _logger.warning("the run is finished from within a flush; what is not written yet is lost")
+            self._pipeline.finish_run()
+            return
         with self._lock:
             concerned = not self._is_shut_down and self._pipeline.target.writes(run)
         if not concerned:
             return
         self.collect()
-        with self._lock:
+        with self._flushing():
             self._drain(None)
             self._pipeline.finish_run()
-        STEP_CLOCK.reset()
+        if not any(exporter._pipeline.target.is_bound for exporter in _living):
+            STEP_CLOCK.reset()
 
     def _before_exit(self) -> None:
-        if self._is_shut_down:
+        if self._is_shut_down or self._is_flushing_here():
             return
         self.collect()
-        with self._lock:
+        with self._flushing():
             self._drain(None)
             self._pipeline.say_what_is_left()
 
     def _after_fork(self) -> None:
-        self._lock = threading.RLock()
+        self._lock, self._refusing, self._flushed_by = threading.RLock(), threading.Lock(), None
         self._flusher.after_fork()
         self._intake.clear()
         if self._lane is not None:

@@ -9,6 +9,9 @@ from collections.abc import Callable
 _logger = logging.getLogger("otel_wandb_bridge")
 
 
+_LONGEST_WAIT = 3_600.0
+
+
 class Flusher:
     """Calls `flush` when woken, and at the deadline it was told.
 
@@ -67,10 +70,12 @@ class Flusher:
     def _run(self, calls: "queue.SimpleQueue[float | None]") -> None:
         deadline: float | None = None
         while True:
-            timeout = None if deadline is None else max(0.0, deadline - time.monotonic())
+            timeout = None if deadline is None else min(max(0.0, deadline - time.monotonic()), _LONGEST_WAIT)
             try:
                 call = calls.get(timeout=timeout)
             except queue.Empty:
+                if deadline is not None and time.monotonic() < deadline:
+                    continue
                 call = 0.0
             if call is None:
                 return

@@ -11,6 +11,8 @@ from .reconcile import Reconciler
 from .records import Kind, Sample
 from .write import Run, RunTarget
 
+_DEFERRED_SECONDS = 1.0
+
 
 class Pipeline:
     """Takes samples in and commits the rows that are due.
@@ -35,7 +37,11 @@ class Pipeline:
 
     def deadline(self) -> float | None:
         """When the next flush is due at the latest, in seconds of the clock; None: nothing waits for it."""
-        return self._reconciler.deadline() if self._writer_is_known else None
+        if not self._writer_is_known:
+            return None
+        if self._deferred:
+            return self._clock() + _DEFERRED_SECONDS
+        return self._reconciler.deadline()
 
     def take(
         self,
@@ -43,6 +49,7 @@ class Pipeline:
         batches: Iterable[list[Sample]] = (),
         *,
         until: float | None = None,
+        deadline: float | None = None,
     ) -> bool:
         """Take in one collection and what the direct lane holds, and commit what is due.
 
@@ -55,22 +62,27 @@ class Pipeline:
             batches: What the direct lane holds up to `until`, in the order of the calls. Committing goes
                 on in between, so that a backlog is not held twice.
             until: When the collection began, in seconds since the epoch; None: nothing waits.
+            deadline: As of `commit`.
 
         Returns:
-            False where W&B interrupted the writing.
+            False where W&B or the deadline interrupted the writing.
         """
         samples = self._up_to(until, samples)
         taken = 0
-        for batch in batches:
-            upto = bisect_right(samples, batch[-1].time, taken, key=_measured_at)
-            self._add(heapq.merge(samples[taken:upto], batch, key=_measured_at))
-            taken = upto
-            if not self.commit():
-                # What is left in the lane is safer there, and must not be overtaken by what was collected.
-                self._deferred = samples[taken:] + self._deferred
-                return False
-        self._add(samples[taken:])
-        return self.commit()
+        try:
+            for batch in batches:
+                upto = bisect_right(samples, batch[-1].time, taken, key=_measured_at)
+                collected, taken = samples[taken:upto], upto
+                self._add(heapq.merge(collected, batch, key=_measured_at))
+                if not self.commit(deadline=deadline):
+                    return False
+            collected, taken = samples[taken:], len(samples)
+            self._add(collected)
+        finally:
+            # Interrupted: what is left in the lane is safe there, and must not be overtaken by what was
+            # collected.
+            self._deferred = samples[taken:] + self._deferred
+        return self.commit(deadline=deadline)
 
     def commit(self, *, everything: bool = False, deadline: float | None = None) -> bool:
         """Commit the rows that are due, in order.
@@ -103,7 +115,9 @@ class Pipeline:
                 if deadline is not None and time.monotonic() >= deadline:
                     return self._reconciler.peek(everything=everything) is None
                 row = self._reconciler.peek(everything=everything)
-        except Exception as error:
+        except (KeyboardInterrupt, SystemExit, GeneratorExit):
+            raise
+        except BaseException as error:  # a cancelled task, too, must not end the reader's thread
             self.ledger.failed_flushes += 1
             self.ledger.say_once(
                 "W&B", type(error).__name__, f"{error!r} from run.log; the rows wait and are tried again"

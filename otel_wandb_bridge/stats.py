@@ -66,7 +66,7 @@ class Stats:
         return self.recorded == self.accounted
 
 
-def stats_of(ledger: Ledger, *, waiting: int, shed: int, pending: int) -> Stats:
+def stats_of(ledger: Ledger, *, waiting: int, shed: int, pending: int, refused: int = 0) -> Stats:
     """The counts of a pipeline.
 
     Args:
@@ -74,13 +74,17 @@ def stats_of(ledger: Ledger, *, waiting: int, shed: int, pending: int) -> Stats:
         waiting: How many samples wait to be taken in.
         shed: How many were shed before they could be.
         pending: How many were taken in and wait to be written.
+        refused: How many came after the shutdown.
     """
+    reasons = dict(ledger.rejected)
+    if refused:
+        reasons["shutdown"] = reasons.get("shutdown", 0) + refused
     return Stats(
-        recorded=ledger.recorded + waiting + shed,
+        recorded=ledger.recorded + waiting + shed + refused,
         written=ledger.written,
         overridden=ledger.overridden,
         dropped=ledger.dropped,
-        rejected=sum(ledger.rejected.values()),
+        rejected=sum(reasons.values()),
         shed=ledger.shed + shed,
         pending=pending + waiting,
         late=ledger.late,
@@ -94,5 +98,5 @@ def stats_of(ledger: Ledger, *, waiting: int, shed: int, pending: int) -> Stats:
         duplicate_steps=ledger.duplicate_steps,
         successful_flushes=ledger.successful_flushes,
         failed_flushes=ledger.failed_flushes,
-        rejected_reasons=dict(ledger.rejected),
+        rejected_reasons=reasons,
     )

@@ -53,7 +53,7 @@ class training_step(ContextDecorator):  # noqa: N801 (a context manager, named l
 
     def __init__(self, step: int, *, source: str | None = None, priority: int | None = None) -> None:
         self._step = _usable(attributes.parse_step, step)
-        self._source = source
+        self._source = _text(source)
         self._priority = None if priority is None else _usable(attributes.parse_priority, priority)
 
     def __enter__(self) -> int | None:
@@ -113,8 +113,9 @@ def set_step(step: int, *, source: str | None = None) -> None:
     Thread-safety: safe from any thread.
     """
     usable = _usable(attributes.parse_step, step)
+    named = _text(source)
     if usable is not None:
-        STEP_CLOCK.set(usable, source)
+        STEP_CLOCK.set(usable, named)
 
 
 def current_step() -> int | None:
@@ -135,6 +136,13 @@ def step_of_baggage(ambient: Context) -> int | None:
         return attributes.parse_step(step)
     except ValueError:
         return None
+
+
+def _text(source: Any) -> str | None:
+    try:
+        return None if source is None else str(source)
+    except Exception:
+        return type(source).__name__
 
 
 def _usable(parse: Callable[[Any], int], value: Any) -> int | None:

@@ -1,5 +1,6 @@
 """The process's step clock: the training step that is current where nobody says otherwise."""
 
+import os
 import threading
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -27,11 +28,11 @@ class StepClock:
     without a source always moves it, a call with one moves it forward, and back only where that source
     moved it last; an evaluator that is five steps behind does not drag the trainer back.
 
-    Thread-safety: reading `state` needs no lock; `set` takes one.
+    Thread-safety: reading `state` needs no lock; `set` takes a reentrant one, for signal handlers.
     """
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self.state = ClockState(None, None, MappingProxyType({}))
 
     def set(self, step: int, source: str | None = None) -> None:
@@ -45,6 +46,10 @@ class StepClock:
             moves = source is None or now.step is None or step > now.step or source == now.owner
             self.state = ClockState(step if moves else now.step, source if moves else now.owner, by_source)
 
+    def renew_lock(self) -> None:
+        """In a forked child: a thread that is not there any more may have held it."""
+        self._lock = threading.RLock()
+
     def reset(self) -> None:
         """Forget all steps."""
         with self._lock:
@@ -53,3 +58,6 @@ class StepClock:
 
 STEP_CLOCK = StepClock()
 """The clock of this process."""
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=STEP_CLOCK.renew_lock)

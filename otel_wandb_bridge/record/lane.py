@@ -14,6 +14,7 @@ from ..ledger import Ledger
 from ..records import Sample
 from .ambient import PRIORITY_KEY, SOURCE_KEY, step_of_baggage
 from .clock import STEP_CLOCK, ClockState
+from .lane_gauges import LaneGauges
 from .snapshot import PLAIN, Unusable, taken
 
 _BATCH = 2_000
@@ -38,7 +39,7 @@ class DirectLane:
 
     Args:
         priorities: Default priority by source.
-        show: Called at each flush with what is taken out.
+        gauges: Show at each flush to other readers what is taken out.
         high_water: From this many waiting entries (calls of `log`) on, `on_high_water` is called to have
             them flushed before the interval is over. It must be quick, and neither raise nor record.
         bound: How many entries wait at most; further ones are shed, and counted.
@@ -50,12 +51,12 @@ class DirectLane:
         self,
         priorities: Mapping[str, int],
         *,
-        show: Callable[[list[Sample]], None] = lambda samples: None,
+        gauges: LaneGauges | None = None,
         high_water: int = 10_000,
         bound: int = 1_000_000,
     ) -> None:
         self._priorities = priorities
-        self._show = show
+        self._gauges = gauges
         self.on_high_water: Callable[[], None] = lambda: None
         self._high_water = high_water
         self._bound = bound
@@ -79,10 +80,12 @@ class DirectLane:
             with self._lock:
                 self._shed += len(now)
             return
-        if not PLAIN.issuperset(map(type, now.values())):
-            now = {key: taken(value) for key, value in now.items()}
-        if type(step) not in PLAIN:
-            step = taken(step)
+        try:
+            plain = PLAIN.issuperset(map(type, now.values())) and type(step) in PLAIN
+        except Exception:  # a type that cannot be hashed
+            plain = False
+        if not plain:
+            now, step = {key: taken(value) for key, value in now.items()}, taken(step)
         # The context is needed for what is not said here; looking it up is half the cost of the call.
         said = step is not None and source is not None and priority is not None
         ambient = None if said else context.get_current()
@@ -123,6 +126,11 @@ class DirectLane:
         finally:
             self._left_over = max(left, 0)
 
+    def after_flush(self) -> None:
+        """To be called when a flush is over and its locks are free."""
+        if self._gauges is not None:
+            self._gauges.create()
+
     def clear(self) -> None:
         """Forget what waits: in a forked child it is the parent's to write."""
         self._entries.clear()
@@ -132,7 +140,8 @@ class DirectLane:
 
     def _shown(self, batch: list[Sample]) -> list[Sample]:
         batch.sort(key=lambda sample: sample.time)
-        self._show(batch)
+        if self._gauges is not None:
+            self._gauges.show(batch)
         return batch
 
     def _report_shed(self, ledger: Ledger) -> None:
@@ -150,7 +159,9 @@ class DirectLane:
             return list(self._samples(entry, ledger))
         except Exception as error:  # a hostile object; what came of its entry so far is given up with it
             rest = len(entry.values) - (sum(ledger.rejected.values()) - rejected)
-            ledger.reject("values", "Bridge.log", f"an entry cannot be read: {error!r}", count=rest)
+            ledger.reject(
+                "values", "Bridge.log", f"an entry cannot be read ({type(error).__name__})", count=rest
+            )
             return []
 
     def _samples(self, entry: _Entry, ledger: Ledger) -> Iterable[Sample]:

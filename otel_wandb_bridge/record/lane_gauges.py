@@ -1,7 +1,9 @@
 """What the direct lane was given, as observable gauges for every other reader."""
 
+import logging
 import math
 import re
+from collections import deque
 from collections.abc import Callable, Iterable
 from numbers import Real
 
@@ -11,6 +13,10 @@ from ..records import Sample
 
 _ILLEGAL = re.compile(r"[^A-Za-z0-9_.\-/]")
 _LARGEST = 2**63 - 1
+_logger = logging.getLogger("otel_wandb_bridge")
+
+LIMIT = 1_000
+"""Keys that are shown at most: the SDK compares each new instrument with all that exist."""
 
 
 class LaneGauges:
@@ -22,6 +28,8 @@ class LaneGauges:
     def __init__(self, meter: Meter) -> None:
         self._meter = meter
         self._latest: dict[str, float] = {}
+        self._new: deque[str] = deque()
+        self._is_full = False
 
     def show(self, samples: Iterable[Sample]) -> None:
         """Take over the last value of each key. Non-finite values are left out: the SDK refuses them."""
@@ -37,10 +45,23 @@ class LaneGauges:
             if not math.isfinite(value):
                 continue
             name = _instrument_name(sample.key)
-            new = name not in self._latest
-            self._latest[name] = value
-            if new:
-                self._meter.create_observable_gauge(name, [self._observe(name)])
+            if name in self._latest:
+                self._latest[name] = value
+            elif len(self._latest) < LIMIT:
+                self._latest[name] = value
+                self._new.append(name)
+            elif not self._is_full:
+                self._is_full = True
+                _logger.warning(
+                    "Bridge.log: more than %d keys; further ones go to W&B alone, not to other readers",
+                    LIMIT,
+                )
+
+    def create(self) -> None:
+        """Make the instruments of new keys. It takes locks of the SDK: call it while holding none of ours."""
+        while self._new:
+            name = self._new.popleft()
+            self._meter.create_observable_gauge(name, [self._observe(name)])
 
     def _observe(self, name: str) -> Callable[[CallbackOptions], Iterable[Observation]]:
         return lambda _: (Observation(self._latest[name]),)

@@ -25,6 +25,9 @@ DEFAULT_BOUND = 131_072
 _PLAIN = frozenset((float, int, str, bool, type(None)))
 
 
+_Kept = tuple[float, int, Mapping[str, Any] | None, Context, ClockState]
+
+
 class KeepAllReservoir(ExemplarReservoir):
     """Keeps every measurement of one series until the next collection.
 
@@ -51,7 +54,7 @@ class KeepAllReservoir(ExemplarReservoir):
         self._high_water = bound // 2
         self._on_high_water = on_high_water
         self._observed = observed
-        self._kept: deque[tuple[float, int, Mapping[str, Any] | None, Context, ClockState]] = deque()
+        self._kept: deque[_Kept] = deque()
         self._lock = threading.Lock()
         self._shed = 0
 
@@ -91,7 +94,7 @@ class KeepAllReservoir(ExemplarReservoir):
         """Give out what was kept, settled; at least one exemplar, so that the point is known as ours."""
         kept = self._kept
         point = point_attributes or {}
-        exemplars = [self._settled(*kept.popleft(), point) for _ in range(len(kept))]
+        exemplars = [self._readable(kept.popleft(), point) for _ in range(len(kept))]
         if not exemplars:
             exemplars.append(Exemplar({SETTLED_STEP: True}, 0, 0))
         if self._shed:
@@ -105,6 +108,14 @@ class KeepAllReservoir(ExemplarReservoir):
         self._kept.clear()
         self._lock = threading.Lock()
         self._shed = 0
+
+    def _readable(self, kept: _Kept, point: Mapping[str, Any]) -> Exemplar:
+        try:
+            return self._settled(*kept, point)
+        except Exception as error:  # a hostile attribute: raising here would end the reader's thread
+            return Exemplar(
+                {SETTLED_STEP: f"its attributes cannot be read ({type(error).__name__})"}, kept[0], kept[1]
+            )
 
     def _settled(
         self,

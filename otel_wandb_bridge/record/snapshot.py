@@ -19,7 +19,7 @@ def taken(value: Any) -> Any:
     try:
         return _as_it_is_now(value)
     except Exception as error:
-        return Unusable(repr(error))
+        return Unusable(type(error).__name__)
 
 
 def _as_it_is_now(value: Any) -> Any:

@@ -46,6 +46,11 @@ class RunTarget:
             self._follow()
         return self._writer
 
+    @property
+    def is_bound(self) -> bool:
+        """Whether a run is being written."""
+        return self._writer is not None
+
     def writes(self, run: Run | None) -> bool:
         """Whether the rows go to `run` (None: to any run that there is)."""
         writer = self.writer()

@@ -34,7 +34,9 @@ class Logger:
         self.lane.log(values, step, source, priority)
 
     def samples(self, until=None):
-        return [sample for batch in self.lane.batches(self.ledger, until) for sample in batch]
+        taken = [sample for batch in self.lane.batches(self.ledger, until) for sample in batch]
+        self.lane.after_flush()
+        return taken
 
     def values(self, until=None):
         return {sample.key: sample.value for sample in self.samples(until)}
@@ -407,7 +409,7 @@ def shown():
     """A lane whose scalars are shown, and what another reader of the provider sees."""
     reader = InMemoryMetricReader()
     gauges = LaneGauges(MeterProvider([reader], shutdown_on_exit=False).get_meter(LANE_SCOPE))
-    logger = Logger(show=gauges.show)
+    logger = Logger(gauges=gauges)
 
     def seen(*calls):
         for values in calls:

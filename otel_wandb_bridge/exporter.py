@@ -6,7 +6,6 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import contextmanager
 from typing import Any, Protocol
 
 from opentelemetry.metrics import Instrument
@@ -26,6 +25,7 @@ from opentelemetry.sdk.metrics.export import (
 from . import options
 from .decode import Decoder, Naming
 from .exit import before_exit
+from .flush_lock import FlushLock
 from .flusher import Flusher
 from .ledger import Ledger
 from .pipeline import Pipeline
@@ -128,7 +128,7 @@ class WandbMetricExporter(MetricExporter):
             naming=naming,
         )
         self._clock = clock
-        self._lock = threading.RLock()
+        self._lock = FlushLock(self._after_flush)
         self._pipeline = Pipeline(run, self.options, clock)
         self._decoder = self._new_decoder()
         self._flusher = Flusher(self._flush_early)
@@ -138,7 +138,6 @@ class WandbMetricExporter(MetricExporter):
         self._exports = 0
         self._refused = 0
         self._refusing = threading.Lock()
-        self._flushed_by: int | None = None
         _living.add(self)
         self._aggregation = StepAggregation(self._intake, self._on_instrument)
         super().__init__(
@@ -166,8 +165,10 @@ class WandbMetricExporter(MetricExporter):
             `FAILURE` where W&B interrupted the writing; nothing is lost by that, the rows are tried again.
         """
         deadline = time.monotonic() + timeout_millis / 1e3
-        with self._flushing():
+        with self._lock.held():
             self._exports += 1
+            if self._pipeline.target.is_over:
+                self._pipeline.is_superseded = _is_any_bound()
             decoded = self._decoder.decode(metrics_data)
             if self._is_shut_down:
                 self._refuse(decoded.samples)
@@ -190,7 +191,7 @@ class WandbMetricExporter(MetricExporter):
             False where W&B or the timeout interrupted it, or no run is there yet; the rest stays pending.
         """
         deadline = time.monotonic() + timeout_millis / 1e3
-        with self._flushing(timeout=max(0.0, timeout_millis / 1e3)) as is_ours:
+        with self._lock.held(timeout=max(0.0, timeout_millis / 1e3)) as is_ours:
             return is_ours and self._drain(deadline) and not self._pipeline.pending
 
     def shutdown(self, timeout_millis: float = 30_000, **kwargs: Any) -> None:
@@ -198,7 +199,7 @@ class WandbMetricExporter(MetricExporter):
 
         Rows that can be written are written, however long it takes; the timeout is not for them.
         """
-        with self._flushing():
+        with self._lock.held():
             if self._is_shut_down:
                 return
             self._drain(None)
@@ -234,7 +235,7 @@ class WandbMetricExporter(MetricExporter):
         """
         readers = readers_of(self._aggregation)
         if not readers:
-            with self._flushing():
+            with self._lock.held():
                 self._pipeline.take([], self._batches(None))
             return False
         succeeded = [self._collected(reader, timeout_millis) for reader in readers]
@@ -251,27 +252,9 @@ class WandbMetricExporter(MetricExporter):
         if first:
             _logger.warning("shutdown: Bridge.log: it is used after the shutdown")
 
-    @contextmanager
-    def _flushing(self, timeout: float = -1) -> Iterator[bool]:
-        """Hold the lock, and know which thread does: it may be interrupted by a handler that flushes.
-
-        Yields:
-            Whether the lock could be had within the timeout (seconds; -1: however long it takes).
-        """
-        if not self._lock.acquire(timeout=timeout):
-            yield False
-            return
-        before, self._flushed_by = self._flushed_by, threading.get_ident()
-        try:
-            yield True
-        finally:
-            self._flushed_by = before
-            self._lock.release()
-        if self._lane is not None and before is None:
+    def _after_flush(self) -> None:
+        if self._lane is not None:
             self._lane.after_flush()
-
-    def _is_flushing_here(self) -> bool:
-        return self._flushed_by == threading.get_ident()
 
     def _refuse(self, samples: list[Sample]) -> None:
         for sample in samples:
@@ -310,46 +293,52 @@ class WandbMetricExporter(MetricExporter):
     def _flush_early(self) -> None:
         exports = self._exports
         self.collect()
-        with self._flushing():
+        with self._lock.held():
             if exports == self._exports:  # nothing was new, and so the reader did not export
                 self._set_alarm(self._pipeline.take([], self._batches(None)))
             else:
                 self._set_alarm(self._pipeline.commit())
 
     def _before_finish(self, run: Run | None) -> None:
-        if self._is_flushing_here():
+        if self._lock.is_held_here():
             # A signal handler finishes the run in the middle of our own flush: to flush again would wait
             # for this very thread, and write the row in flight twice.
             _logger.warning("the run is finished from within a flush; what is not written yet is lost")
             self._pipeline.finish_run()
             return
-        with self._lock:
+        with self._lock.held():
             concerned = not self._is_shut_down and self._pipeline.target.writes(run)
         if not concerned:
             return
         self.collect()
-        with self._flushing():
+        with self._lock.held():
             self._drain(None)
             self._pipeline.finish_run()
-        if not any(exporter._pipeline.target.is_bound for exporter in _living):
+        if not _is_any_bound():
             STEP_CLOCK.reset()
 
     def _before_exit(self) -> None:
-        if self._is_shut_down or self._is_flushing_here():
+        if self._is_shut_down or self._lock.is_held_here():
             return
         self.collect()
-        with self._flushing():
+        with self._lock.held():
             self._drain(None)
             self._pipeline.say_what_is_left()
 
     def _after_fork(self) -> None:
-        self._lock, self._refusing, self._flushed_by = threading.RLock(), threading.Lock(), None
+        self._lock.renew()
+        self._refusing = threading.Lock()
         self._flusher.after_fork()
         self._intake.clear()
         if self._lane is not None:
             self._lane.clear()
         self._pipeline.forget()
         self._decoder = self._new_decoder()
+
+
+def _is_any_bound() -> bool:
+    """Whether any exporter of the process has a run to write."""
+    return any(exporter._pipeline.target.is_bound for exporter in tuple(_living))
 
 
 def _weakly(method: Callable[[Run | None], None]) -> Callable[[Run | None], None]:

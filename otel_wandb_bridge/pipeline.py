@@ -1,6 +1,7 @@
 """The road from samples to committed rows, which all entrances share: reconcile, then write."""
 
 import heapq
+import logging
 import time
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator
@@ -12,6 +13,7 @@ from .records import Kind, Sample
 from .write import Run, RunTarget
 
 _DEFERRED_SECONDS = 1.0
+_NO_RUN = "there is no run (no wandb.init, or the run is over)"
 
 
 class Pipeline:
@@ -29,6 +31,8 @@ class Pipeline:
         self._deferred: list[Sample] = []
         self._reconciler = Reconciler(self._policy, self.ledger)
         self._writer_is_known = False
+        self.is_superseded = False
+        """Another exporter of the process writes a run: what comes after ours is over is not missed."""
 
     @property
     def pending(self) -> int:
@@ -131,15 +135,16 @@ class Pipeline:
 
     def finish_run(self) -> None:
         """The run is about to finish: let it go. Where `wandb.run` is followed, the next run starts over."""
+        had_run = self._writer_is_known
         self.target.release()
-        self._give_up("the run finished before all was written")
+        self._give_up("the run finished before all was written" if had_run else _NO_RUN)
         self._start_over()
 
     def say_what_is_left(self) -> None:
         """At the end of the program: what waits for a run that never came, or for W&B, will be lost."""
         left = self.pending
         if left:
-            self.ledger.say_once("lost", "at exit", f"{left} samples wait and have no run to be written to")
+            self.ledger.say_once("shed", _NO_RUN, f"{left} samples are lost")
 
     def forget(self) -> None:
         """In a forked child: what waits is the parent's to write, and so is the run."""
@@ -191,7 +196,8 @@ class Pipeline:
             self.ledger.rejected["finished"] += 1
         else:
             text = "it records after the run has finished; these samples have no run to go to"
-            self.ledger.reject("finished", f"source {sample.source!r}", text)
+            level = logging.INFO if self.is_superseded else logging.WARNING
+            self.ledger.reject("finished", f"source {sample.source!r}", text, level=level)
 
     def _shed_what_is_too_much(self) -> None:
         excess = self._reconciler.pending - self._policy.max_pending

@@ -9,7 +9,7 @@ import pytest
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.resources import Resource
 
-from otel_wandb_bridge import configure, training_step
+from otel_wandb_bridge import configure, set_step, training_step
 from otel_wandb_bridge.testing import FakeRun
 
 
@@ -231,6 +231,50 @@ def test_a_global_provider_that_exists_is_joined(tmp_path):
 def untimed(run):
     """The rows without the time of their measurements."""
     return [{key: value for key, value in row.items() if key != "_timestamp"} for row in run.rows]
+
+
+def test_a_flush_without_a_run_says_so(caplog):
+    """Nothing is committed, nothing is lost yet; the end says what is."""
+    bridge = configure(None, set_global=False)
+    bridge.log({"loss": 1.0}, step=0)
+    assert not bridge.force_flush()
+    assert 1 == bridge.stats().pending
+    bridge.shutdown()
+    assert 1 == bridge.stats().shed
+    assert "there is no run" in caplog.text
+
+
+class Unhashable(type):
+    """A metaclass whose classes cannot be members of a set."""
+
+    def __eq__(cls, other):
+        return False
+
+    __hash__ = None
+
+
+class Strange(metaclass=Unhashable):
+    """What a lazy proxy may do."""
+
+    def __str__(self):
+        raise RuntimeError
+
+    __repr__ = __float__ = __index__ = __str__
+
+
+def test_hostile_values_never_reach_the_caller(run, bridge):
+    """Whatever they raise, wherever they stand."""
+    strange = Strange()
+    bridge.log({"loss": strange}, step=0)
+    bridge.log({"loss": 1.0}, step=strange)
+    bridge.log({"loss": 1.0}, step=0, source=strange)
+    bridge.log({"loss": 1.0}, step=0, priority=strange)
+    set_step(strange, source=strange)
+    with training_step(strange, source=strange, priority=strange):
+        bridge.log({"lr": 1.0}, step=1)
+    bridge.force_flush()
+    assert bridge.stats().is_conserved()
+    assert 1.0 == run.rows[-1]["lr"]
 
 
 def wait_until(holds, seconds=30.0):

@@ -183,6 +183,7 @@ def test_the_run_that_finishes_takes_the_last_interval_with_it(road):
 
 def test_what_is_recorded_after_the_run_is_counted_and_said_once(road, caplog):
     """There is no run that it could go to."""
+    caplog.set_level(logging.INFO)  # where another exporter has a run, nobody misses it
     road.run.finish()
     for step in range(3):
         road.gauge("loss").set(1.0, {"step": step})
@@ -277,3 +278,104 @@ def test_nothing_is_logged_where_all_is_well(road, caplog):
     road.provider.force_flush()
     road.run.finish()
     assert [] == said(caplog)
+
+
+def test_an_interrupted_flush_loses_nothing():
+    """Ctrl-C in the middle of it: what was collected is kept and written the next time."""
+    road = Road()
+    loss = road.gauge("loss")
+    for step in range(100):
+        loss.set(float(step), {"step": step})
+    road.run.fail_next(1, KeyboardInterrupt)
+    with pytest.raises(KeyboardInterrupt):
+        road.reader.collect()
+    assert 100 == road.stats.pending
+    road.exporter.shutdown()
+    assert list(range(100)) == [step for step, _ in road.rows()]
+
+
+def test_a_cancelled_task_in_run_log_does_not_end_the_reader(road):
+    """It is one more failure, and tried again."""
+    import asyncio
+
+    road.gauge("loss").set(0.0, {"step": 0})
+    road.gauge("loss").set(1.0, {"step": 1})
+    road.run.fail_next(1, asyncio.CancelledError)
+    road.reader.collect()
+    assert 1 == road.stats.failed_flushes
+    road.exporter.force_flush()
+    assert [0, 1] == [step for step, _ in road.rows()]
+
+
+def test_a_run_that_is_finished_in_the_middle_of_a_flush_does_not_hang(road, caplog):
+    """As a signal handler does it, in the very thread that flushes."""
+    loss, log = road.gauge("loss"), road.run.log
+
+    def log_and_finish(data, step=None, commit=None):
+        log(data, step=step, commit=commit)
+        if step == 1:
+            road.run.finish()
+
+    road.run.log = log_and_finish
+    for step in range(4):
+        loss.set(float(step), {"step": step})
+    road.provider.force_flush()
+    assert [0, 1] == [step for step, _ in road.rows()]
+    assert "from within a flush" in caplog.text
+    assert 0 == road.exporter.stats().pending
+
+
+def test_what_was_deferred_is_written_though_nothing_follows(road):
+    """The reader exports nothing where nothing is new; the flusher's own flush takes it in."""
+    from otel_wandb_bridge.records import Sample
+
+    road.exporter._pipeline.take([], until=0.0)
+    waiting = [Sample("trainer", step, "loss", 1.0, 5, 10.0) for step in (0, 1)]
+    road.exporter._pipeline.ledger.recorded += 2
+    road.exporter._pipeline.take(waiting, until=5.0)
+    assert [] == road.run.rows
+    assert road.exporter._pipeline.deadline() is not None
+    road.exporter._flush_early()
+    assert [0] == [step for step, _ in road.rows()]
+
+
+def test_a_step_whose_text_cannot_be_read_takes_nothing_else_with_it(road):
+    """It is rejected with a reason."""
+
+    class Hostile(str):
+        def strip(self, *_):
+            raise RuntimeError
+
+    loss = road.gauge("loss")
+    loss.set(0.0, {"step": 0})
+    loss.set(1.0, {"step": Hostile("4")})
+    road.provider.force_flush()
+    assert [(0, {"loss": 0.0, "global_step": 0})] == road.rows()
+    assert {"step": 1} == dict(road.stats.rejected_reasons)
+
+
+def test_a_flush_with_a_timeout_keeps_it(road):
+    """And says that it is not through."""
+    log, moments = road.run.log, iter(range(10_000))
+
+    def slow(data, step=None, commit=None):
+        next(moments)
+        threading.Event().wait(0.02)
+        log(data, step=step, commit=commit)
+
+    road.run.log = slow
+    for step in range(500):
+        road.gauge("loss").set(1.0, {"step": step})
+    road.reader.collect(timeout_millis=60)
+    assert not road.exporter.force_flush(60)
+    assert 0 < len(road.run.rows) < 100
+    road.run.log = log
+
+
+def test_an_instrument_without_a_step_is_told_what_becomes_of_it(road, caplog):
+    """Once, where a measurement gave way to a later one."""
+    for value in range(5):
+        road.gauge("loss").set(float(value))
+    road.provider.force_flush()
+    assert 4 == road.stats.overridden
+    assert ["training_step" in line for line in said(caplog)] == [True]

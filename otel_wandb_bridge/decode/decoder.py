@@ -137,7 +137,14 @@ class Decoder:
             # Without a step, the measurements of one interval have no place of their own: one stands, as it
             # does for every other reader.
             other = unstepped.get(key)
-            self._ledger.overridden += other is not None
+            if other is not None:
+                self._ledger.overridden += 1
+                self._ledger.say_once(
+                    "no step",
+                    f"instrument {metric.name!r}",
+                    "of its measurements in one interval, the last stands; to keep each, give it a step: "
+                    "training_step(…), set_step(…) or the attribute `step`",
+                )
             if other is None or sample.priority <= other.priority:
                 unstepped[key] = sample
         yield from unstepped.values()

@@ -3,6 +3,7 @@
 Pure: no thread, no clock of its own, no W&B, no OpenTelemetry.
 """
 
+import logging
 from collections import deque
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
@@ -72,12 +73,7 @@ class Reconciler:
         self._watermark.reach(step - 1)
         while (row := self._rows.lowest()) is not None and row.step is not None and row.step < step:
             self._rows.pop()
-            self._ledger.late += row.samples
-            if self._policy.late == "drop":
-                self._ledger.dropped += row.samples
-                self.pending -= row.samples
-            else:
-                self._late.adopt(row)
+            self._make_late(row)
 
     def add(self, samples: Iterable[Sample], now: float) -> None:
         """Take samples in, in the order of their measurement; `now` is in seconds of the injected clock."""
@@ -86,18 +82,14 @@ class Reconciler:
             if sample.step is None:
                 self._add_unstepped(sample, now)
             elif self._is_leap(sample.step):
-                self._ledger.step_leaps += 1
-                self._ledger.say_once(
-                    "step leap",
-                    f"source {sample.source!r}",
-                    f"it reported step {sample.step}, more than max_step_jump={self._policy.max_step_jump} "
-                    f"ahead of all others ({self._newest}); this is treated as late. If it is a timestamp, "
-                    "pass the training step; if it is right, raise max_step_jump",
-                )
+                self._note_leap(sample.source, sample.step, 1)
                 self._add_late(sample)
             else:
+                if self._newest is not None and sample.step + self._policy.max_step_jump < self._newest:
+                    self._doubt_the_newest(sample.step)
                 self._note_progress(sample.source, sample.step)
                 if self._committed is not None and sample.step <= self._committed:
+                    self._say_late(sample)
                     self._add_late(sample)
                 else:
                     self._merge(self._rows, sample)
@@ -244,6 +236,40 @@ class Reconciler:
     def _is_leap(self, step: int) -> bool:
         return self._newest is not None and step > self._newest + self._policy.max_step_jump
 
+    def _note_leap(self, source: str, step: int, samples: int) -> None:
+        self._ledger.step_leaps += samples
+        self._ledger.say_once(
+            "step leap",
+            f"source {source!r}",
+            f"it reported step {step}, more than max_step_jump={self._policy.max_step_jump} ahead of all "
+            "others; this is treated as late. If it is a timestamp, pass the training step; if it is right, "
+            "raise max_step_jump",
+        )
+
+    def _doubt_the_newest(self, step: int) -> None:
+        """The very first steps were the leap, and `step` is the truth: nothing of it is committed yet."""
+        if self._committed is not None and self._committed >= step:
+            return
+        highest = step + self._policy.max_step_jump
+        sources = {name: each for name, each in self._watermark.sources.items() if each.highest <= highest}
+        for row in self._rows.pop_above(highest):
+            source = next((slot.source for slot in row.slots.values()), "")
+            self._note_leap(source, row.step or 0, row.samples)
+            self._make_late(row)
+        self._newest = max((each.highest for each in sources.values()), default=step)
+        self._watermark = Watermark(self._policy)
+        self._watermark.sources.update(sources)
+        if self._committed is not None:
+            self._watermark.reach(self._committed)
+
+    def _make_late(self, row: OpenRow) -> None:
+        self._ledger.late += row.samples
+        if self._policy.late == "drop":
+            self._ledger.dropped += row.samples
+            self.pending -= row.samples
+        else:
+            self._late.adopt(row)
+
     def _note_progress(self, source: str, step: int) -> None:
         if self._newest is None or step > self._newest:
             self._newest = step
@@ -260,6 +286,16 @@ class Reconciler:
         progress.last = step
         if step > progress.highest:
             progress.highest = step
+
+    def _say_late(self, sample: Sample) -> None:
+        self._ledger.say_once(
+            "late",
+            f"source {sample.source!r}",
+            f"it reported step {sample.step} after the row of step {self._committed} was committed; policy "
+            f"late={self._policy.late!r} applies. Where two components share a source, give each its own; "
+            f"where it is slower than hold={self._policy.hold} s, raise hold, or name it in expected_sources",
+            level=logging.INFO,
+        )
 
     def _add_late(self, sample: Sample) -> None:
         self._ledger.late += 1

@@ -54,6 +54,12 @@ class RowQueue:
         """Take out the row of the lowest step."""
         return self._rows.pop(heapq.heappop(self._order))
 
+    def pop_above(self, step: int) -> list[OpenRow]:
+        """Take out the rows above a step."""
+        above = {row.step: row for row in self if row.step is not None and row.step > step}
+        self.keep_only(lambda row: row.step not in above)
+        return list(above.values())
+
     def keep_only(self, wanted: Callable[[OpenRow], bool]) -> None:
         """Forget all other rows."""
         self._rows = {step: row for step, row in self._rows.items() if wanted(row)}

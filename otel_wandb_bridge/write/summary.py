@@ -23,6 +23,7 @@ class Summary:
         self._step_metric = step_metric
         self._ledger = ledger
         self._highest: dict[str, tuple[int, Any]] = {}
+        self._defined_by_user: dict[str, bool] = {}
         self._newest = -1
         self._to_restore: dict[str, Any] = {}
 
@@ -60,17 +61,29 @@ class Summary:
             )
 
     def _note(self, key: str, value: Any) -> None:
-        try:
-            current = self._run.summary.get(key)
-        except Exception:
-            current = None
-        # Media are in the summary as W&B described them when they were logged; a mapping over a plain
-        # value is a summary that the user has defined (`summary="max"`), and keeps itself right.
         if value is _NOT_KEPT:
+            # Media are in the summary as W&B described them when they were logged.
+            current = self._current(key)
             if current is not None:
                 self._to_restore[key] = current
-        elif not hasattr(current, "keys"):
+        elif not self._is_defined_by_user(key):
             self._to_restore[key] = value
+
+    def _is_defined_by_user(self, key: str) -> bool:
+        """Whether a mapping stands over a plain value: `summary="max"`, say, which keeps itself right.
+
+        Asked once for a key: each look at the summary fetches all of it.
+        """
+        known = self._defined_by_user.get(key)
+        if known is None:
+            known = self._defined_by_user[key] = hasattr(self._current(key), "keys")
+        return known
+
+    def _current(self, key: str) -> Any:
+        try:
+            return self._run.summary.get(key)
+        except Exception:
+            return None
 
 
 _NOT_KEPT: Any = object()

@@ -57,6 +57,13 @@ class RunWriter:
         current = next_step(self.run)
         if current > self._next:
             self._ledger.foreign_steps += current - self._next
+            self._ledger.say_once(
+                "foreign",
+                "this run",
+                "something else writes to it (wandb.log beside the bridge?). Its values do not join the rows "
+                "of their steps, and W&B drops those whose step is below the bridge's; use "
+                "Bridge.log(values, step=…) instead",
+            )
             self._next = current
 
     def write(self, row: Row) -> dict[str, Exception]:

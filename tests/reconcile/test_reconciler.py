@@ -414,3 +414,44 @@ def test_a_rule_that_cannot_be_followed_is_refused_by_name(option, value):
     """The error names the option and what came."""
     with pytest.raises((TypeError, ValueError), match=f"(?s){option}.*{value}"):
         Policy(**{option: value})
+
+
+def test_a_rider_of_another_kind_never_overwrites_a_total():
+    """Nor the other way round; nothing is left behind."""
+    bench = Bench()
+    for _ in range(10):
+        bench.add("trainer", 1, tokens=5, kind=Kind.INCREMENT)
+    bench.add("log", None, tokens=1)
+    assert [(1, {"tokens": 50}), (1, {"tokens": 1})] == bench.rows(everything=True)
+    assert (11, 0, 0) == (bench.ledger.written, bench.ledger.overridden, bench.reconciler.pending)
+
+
+def test_a_late_increment_to_be_merged_never_overwrites_a_value():
+    """It is overridden, and counted."""
+    bench = Bench(late="merge")
+    bench.add("trainer", 5, loss=5.0)
+    bench.rows(everything=True)
+    bench.add("worker", 3, loss=1, kind=Kind.INCREMENT)
+    bench.add("trainer", 6, loss=6.0)
+    assert [(6, {"loss": 6.0})] == bench.rows(everything=True)
+    assert (1, 0) == (bench.ledger.overridden, bench.reconciler.pending)
+
+
+def test_shedding_takes_riders_of_low_priority_before_values_of_high():
+    """Wherever they wait."""
+    bench = Bench()
+    bench.add("trainer", 0, loss=1.0, important=2.0, priority=0)
+    for value in range(20):
+        bench.add("debug", None, noise=value, priority=10)
+    bench.reconciler.shed(20)
+    assert [(0, {"loss": 1.0, "important": 2.0})] == bench.rows(everything=True)
+
+
+def test_a_timestamp_as_the_very_first_step_is_found_out():
+    """As soon as a real step comes; it goes to a row of its own and no longer counts as progress."""
+    bench = Bench(max_step_jump=1_000)
+    bench.add("oops", 1_700_000_000, bad=1.0)
+    for step in range(3):
+        bench.add("trainer", step, loss=float(step))
+    assert [(1_700_000_000, {"bad": 1.0}), (0, {"loss": 0.0}), (1, {"loss": 1.0})] == bench.rows()
+    assert (1, 1) == (bench.ledger.step_leaps, bench.ledger.late)

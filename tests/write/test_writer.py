@@ -1,5 +1,7 @@
 """Rows to a run: monotonic, complete, on their axis."""
 
+import math
+
 import pytest
 
 from otel_wandb_bridge.ledger import Ledger
@@ -190,3 +192,66 @@ def test_a_distribution_becomes_a_histogram_and_its_statistics():
     statistics = {key: data[f"latency/{key}"] for key in ("count", "mean", "min", "max", "p50")}
     assert {"count": 4, "mean": 2.5, "min": 1.0, "max": 4.0, "p50": 2.5} == statistics
     assert pytest.approx(3.85) == data["latency/p95"]
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        (6e17,),
+        (0.0, 5e-324),
+        (1e308, 1e308, 1.1e308),
+        (-1.7e308, 1.7e308),
+        (float("inf"), 1.0),
+        (float("nan"),),
+    ],
+)
+def test_a_distribution_of_any_values_is_written(values):
+    """Values too large, too close or not finite for bins of equal width do not hold up the run."""
+    seen = []
+    run = FakeRun()
+    run.log = lambda data, step=None, commit=None: seen.append(data)
+    assert {} == writer_of(run).write(row(0, flops=Distribution(values)))
+    assert len(values) == seen[0]["flops/count"]
+    finite = [value for value in values if math.isfinite(value)]
+    if finite:
+        assert len(finite) == sum(seen[0]["flops"].histogram)
+        assert min(finite) <= seen[0]["flops/mean"] <= max(finite)
+
+
+def test_a_key_that_wandb_cannot_take_does_not_hold_up_the_rest():
+    """A plain value at fault is found too."""
+    run = FakeRun()
+    log = run.log
+
+    def refuse(data, step=None, commit=None):
+        if "\ud800" in data:
+            raise UnicodeEncodeError("utf-8", "\ud800", 0, 1, "surrogates not allowed")
+        log(data, step=step, commit=commit)
+
+    run.log = refuse
+    refused = writer_of(run).write(row(0, **{"\ud800": 1.0, "loss": 2.0}))
+    assert ["\ud800"] == list(refused)
+    assert [{"_step": 0, "loss": 2.0, "global_step": 0}] == run.rows
+
+
+def test_an_outage_is_never_blamed_on_a_value():
+    """However often the same row has failed."""
+    run = FakeRun()
+    writer = writer_of(run)
+    run.fail_next(4, ConnectionError("gone"))
+    for _ in range(3):
+        with pytest.raises(ConnectionError):
+            writer.write(row(0, media=["fine"]))
+    assert {} == writer.write(row(0, media=["fine"]))
+    assert [["fine"]] == [written["media"] for written in run.rows]
+
+
+def test_a_foreign_writer_is_named_once(caplog):
+    """With what to do instead."""
+    run = FakeRun()
+    writer = writer_of(run)
+    for step in range(3):
+        run.log({"foreign": step})
+        writer.begin()
+        writer.write(row(step, loss=1.0))
+    assert 1 == len([record for record in caplog.records if "Bridge.log" in record.getMessage()])

@@ -15,6 +15,8 @@ from .exporter import WandbMetricExporter
 from .record import step_views
 from .write import Run
 
+_OWN = ("export_interval_millis", "service_name", "resource", "extra_readers", "set_global")
+
 
 def configure(
     run: Run | None = None,
@@ -46,13 +48,14 @@ def configure(
         extra_readers: Readers (Prometheus, OTLP) to feed from the same provider.
         set_global: Make the provider the global one, or join the global one that exists. False makes a
             provider for this bridge alone.
-        options: Those of `WandbMetricExporter`.
+        options: Those of `WandbMetricExporter`: `step_metric`, `late`, `hold`, `disorder`, `max_pending`,
+            `max_step_jump`, `priorities`, `gating`, `expected_sources`, `naming`.
 
     Raises:
         TypeError, ValueError: naming the option, what came and what is expected.
         RuntimeError: there is a global provider, and this SDK (before 1.43) cannot add a reader to one.
     """
-    _check(options)
+    _check(run, extra_readers, options)
     interval = known.interval_millis(export_interval_millis)
     joined = _global_provider() if set_global else None
     if joined is not None and not _can_add_readers(joined):
@@ -100,10 +103,16 @@ def _resource(service_name: str | None, resource: Resource | None) -> Resource:
     return made if resource is None else made.merge(resource)
 
 
-def _check(options: dict[str, Any]) -> None:
+def _check(run: object, extra_readers: object, options: dict[str, Any]) -> None:
+    if run is not None and not hasattr(run, "log"):
+        raise TypeError(f"run must be a W&B run, or None to follow wandb.init; got {run!r}")
+    if not isinstance(extra_readers, (list, tuple)) or not all(
+        isinstance(reader, MetricReader) for reader in extra_readers
+    ):
+        raise TypeError(f"extra_readers must be a sequence of metric readers; got {extra_readers!r}")
     takes = list(inspect.signature(WandbMetricExporter).parameters)[1:]
     for name in options:
         if name not in takes:
             raise TypeError(
-                f"configure() got an unknown option {name!r}; known are {', '.join(sorted(takes))}"
+                f"configure() got an unknown option {name!r}; known are {', '.join(sorted({*takes, *_OWN}))}"
             )

@@ -118,3 +118,10 @@ def test_an_unknown_option_is_refused_with_those_that_are_known():
     """A typing error is found at once."""
     with pytest.raises(TypeError, match=r"'holds'.*known are.*hold"):
         configure(FakeRun(), holds=3, set_global=False)
+
+
+@pytest.mark.parametrize(("option", "value"), [("run", "demo"), ("extra_readers", 5), ("extra_readers", "x")])
+def test_what_is_no_run_and_no_reader_is_refused(option, value):
+    """By name, with what is expected."""
+    with pytest.raises(TypeError, match=rf"{option} must be .*{value}"):
+        configure(**{"run": FakeRun(), option: value}, set_global=False)

@@ -136,6 +136,7 @@ class WandbMetricExporter(MetricExporter):
         self._lane: Lane | None = None
         self._is_shut_down = False
         self._exports = 0
+        self._is_child = False
         self._refused = 0
         self._refusing = threading.Lock()
         _living.add(self)
@@ -233,7 +234,7 @@ class WandbMetricExporter(MetricExporter):
         Returns:
             False where it could not: no reader is known, or a collection failed (which is logged).
         """
-        readers = readers_of(self._aggregation)
+        readers = readers_of(self._aggregation) if self._may_collect() else []
         if not readers:
             with self._lock.held():
                 self._pipeline.take([], self._batches(None))
@@ -251,6 +252,14 @@ class WandbMetricExporter(MetricExporter):
             first, self._refused = not self._refused, self._refused + count
         if first:
             _logger.warning("shutdown: Bridge.log: it is used after the shutdown")
+
+    def _may_collect(self) -> bool:
+        # In a forked child the reader's locks may be held for ever by a thread that is not there any more,
+        # and what it would collect has no place to go, unless the child has made a run of its own.
+        if not self._is_child:
+            return True
+        with self._lock.held():
+            return self._pipeline.target.writer() is not None
 
     def _after_flush(self) -> None:
         if self._lane is not None:
@@ -324,8 +333,10 @@ class WandbMetricExporter(MetricExporter):
         with self._lock.held():
             self._drain(None)
             self._pipeline.say_what_is_left()
+            self._pipeline.is_exiting = True
 
     def _after_fork(self) -> None:
+        self._is_child = True
         self._lock.renew()
         self._refusing = threading.Lock()
         self._flusher.after_fork()

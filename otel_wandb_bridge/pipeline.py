@@ -31,6 +31,8 @@ class Pipeline:
         self._deferred: list[Sample] = []
         self._reconciler = Reconciler(self._policy, self.ledger)
         self._writer_is_known = False
+        self.is_exiting = False
+        """The program ends: what is read off an observable from now on has no reader any more."""
         self.is_superseded = False
         """Another exporter of the process writes a run: what comes after ours is over is not missed."""
 
@@ -179,6 +181,9 @@ class Pipeline:
         for sample in samples:
             if sample.key == self._step_metric:
                 self._about_the_axis(sample)
+            elif sample.kind is Kind.READING and (self.is_exiting or self.target.writer() is None):
+                # An observable is read again and again; nobody misses what was read where there is no run.
+                self.ledger.rejected["no run"] += 1
             elif self.target.is_over:
                 self._too_late(sample)
             else:
@@ -191,13 +196,9 @@ class Pipeline:
         self.ledger.reject("axis", repr(sample.key), text)
 
     def _too_late(self, sample: Sample) -> None:
-        # An observable is read again and again, also after the run; nobody misses that.
-        if sample.kind is Kind.READING:
-            self.ledger.rejected["finished"] += 1
-        else:
-            text = "it records after the run has finished; these samples have no run to go to"
-            level = logging.INFO if self.is_superseded else logging.WARNING
-            self.ledger.reject("finished", f"source {sample.source!r}", text, level=level)
+        text = "it records after the run has finished; these samples have no run to go to"
+        level = logging.INFO if self.is_superseded else logging.WARNING
+        self.ledger.reject("finished", f"source {sample.source!r}", text, level=level)
 
     def _shed_what_is_too_much(self) -> None:
         excess = self._reconciler.pending - self._policy.max_pending

@@ -47,7 +47,7 @@ class Finished:
 
 
 @click.command()
-@click.option("--steps", type=click.IntRange(min=1), default=300, show_default=True, help="Training steps.")
+@click.option("--steps", type=click.IntRange(min=1), default=200, show_default=True, help="Training steps.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the training.")
 @click.option(
     "--dir",
@@ -156,7 +156,7 @@ def table(*runs: Finished) -> Table:
 
 def curves(plain: Finished, bridge: Finished, width: int) -> Text:
     """The metric that arrives latest, from both runs."""
-    found = {run.name: points(run.rows, PLOTTED, run.axis) for run in (bridge, plain)}
+    found = {run.name: points(run.rows, PLOTTED, run.axis) for run in (plain, bridge)}  # ours last, in front
     labelled = {f"{name} ({len(curve)} points)": curve for name, curve in found.items()}
     return Text.from_ansi(draw(PLOTTED, labelled, width=width))
 

@@ -8,6 +8,7 @@ from ..records import Row
 from .distribution import expand
 from .run import Run, is_disabled, is_shared, next_step
 from .summary import Summary
+from .traffic import traffic_of
 
 _ABOUT_A_VALUE = (TypeError, ValueError, AttributeError, LookupError, FileNotFoundError)
 """What W&B raises for a value that it cannot take, as opposed to a service that does not answer."""
@@ -38,6 +39,8 @@ class RunWriter:
         self._ledger = ledger
         self._numbers_rows_itself = is_shared(run)
         self._asks_for_steps = not self._numbers_rows_itself and not is_disabled(run)
+        self._traffic = traffic_of(run)
+        self._seen_calls = self._traffic.foreign_calls
         run.define_metric(step_metric)
         self._next = next_step(run) if self._asks_for_steps else 0
         self.starting_step = self._next
@@ -54,7 +57,9 @@ class RunWriter:
         """
         if not self._asks_for_steps:
             return
-        current = next_step(self.run)
+        with self._traffic.lock:
+            self._seen_calls = self._traffic.foreign_calls
+            current = next_step(self.run)
         if current > self._next:
             self._ledger.foreign_steps += current - self._next
             self._ledger.say_once(
@@ -79,17 +84,20 @@ class RunWriter:
         if row.step is not None:
             self._define(values)
         self._summary.before(row, values)
-        step = self._step_of(row)
         stamp = self._stamp(row, values)
-        try:
-            self._log({**values, **stamp}, step, commit=True)
-        except Exception as error:
-            self._failures += 1
-            if not isinstance(error, _ABOUT_A_VALUE) and self._failures < 3:
-                raise
-            refused |= self._refused(values, stamp, step)
-            values = {key: value for key, value in values.items() if key not in refused}
-            self._log(stamp, step, commit=True)  # the rest is in the row in the making already
+        with self._traffic.ours():
+            if self._traffic.foreign_calls != self._seen_calls:
+                self.begin()
+            step = self._step_of(row)
+            try:
+                self._log({**values, **stamp}, step, commit=True)
+            except Exception as error:
+                self._failures += 1
+                if not isinstance(error, _ABOUT_A_VALUE) and self._failures < 3:
+                    raise
+                refused |= self._refused(values, stamp, step)
+                values = {key: value for key, value in values.items() if key not in refused}
+                self._log(stamp, step, commit=True)  # the rest is in the row in the making already
         self._failures = 0
         if step is not None:
             self._next = step + 1

@@ -1,0 +1,157 @@
+"""A forked child has the parent's bridge but none of its threads: it must neither write nor wait."""
+
+import os
+
+import pytest
+
+pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="this platform cannot fork")
+
+PARENT = """
+import signal
+import warnings
+
+warnings.simplefilter("ignore", DeprecationWarning)  # Python 3.12 about any fork beside threads
+
+
+def record(steps):
+    for step in steps:
+        loss.set(step / 2, {"step": step})
+        bridge.log({"note": f"at {step}"}, step=step, source="trainer")
+
+
+def fork(name, work):
+    child = os.fork()
+    if child == 0:
+        os.dup2(os.open(name, os.O_WRONLY | os.O_CREAT), 2)
+        work()
+        os._exit(3)
+    end = time.monotonic() + 5
+    pid = 0
+    while not pid and time.monotonic() < end:
+        pid, status = os.waitpid(child, os.WNOHANG)
+        time.sleep(0.002)
+    if not pid:
+        os.kill(child, signal.SIGKILL)
+    report(child=name, ended=os.waitstatus_to_exitcode(status) if pid else "hung", said=open(name).read())
+
+
+run = wandb.init(id="parent")
+bridge = configure(RUN, export_interval_millis=NEVER)
+loss = metrics.get_meter("trainer").create_gauge("loss")
+record(range(5))
+"""
+
+
+def assert_ended_well(reports, ended=3):
+    """No child hung, and none of them said anything about an error of ours."""
+    for each in reports:
+        assert (each["child"], ended) == (each["child"], each["ended"])
+        assert "otel_wandb_bridge/" not in each["said"], "a traceback through our code"
+
+
+@pytest.mark.parametrize("given", ["run", "None"])
+def test_a_forked_child_writes_nothing_and_ends(run_script, given):
+    """However it ends; the rows of the parent are complete, each of them once."""
+    outcome = run_script(
+        PARENT.replace("RUN", given)
+        + """
+def end_by(how):
+    record(range(100, 105))
+    how()
+
+
+fork("as it is", lambda: end_by(int))
+fork("flush", lambda: end_by(bridge.force_flush))
+fork("shutdown", lambda: end_by(bridge.shutdown))
+fork("handlers", lambda: end_by(atexit._run_exitfuncs))
+record(range(5, 10))
+run.finish()
+"""
+    ).ended_well()
+    assert 4 == len(outcome.reports)
+    assert_ended_well(outcome.reports)
+    assert {step: step / 2 for step in range(10)} == outcome.run.series("loss")
+    assert {step: f"at {step}" for step in range(10)} == outcome.run.series("note")
+    assert list(range(10)) == outcome.run.steps()
+    assert "ignoring partial history record" not in outcome.run.service_log
+
+
+def test_a_child_of_multiprocessing_writes_nothing_and_ends(run_script):
+    """Data loaders and rollout workers are started like this."""
+    outcome = run_script(
+        PARENT.replace("RUN", "run")
+        + """
+import multiprocessing
+
+context = multiprocessing.get_context("fork")
+worker = context.Process(target=record, args=[range(100, 105)])
+worker.start()
+worker.join(15)
+with context.Pool(2) as pool:
+    pool.map(record, [range(200, 205)] * 4)
+    pool.close()
+    pool.join()
+report(child="worker", ended=worker.exitcode, said="")
+record(range(5, 10))
+"""
+    )
+    assert outcome.code == 0
+    assert_ended_well(outcome.reports, ended=0)
+    assert {step: step / 2 for step in range(10)} == outcome.run.series("loss")
+    assert list(range(10)) == outcome.run.steps()
+
+
+def test_a_fork_while_a_bridge_is_made_leaves_the_child_free_to_make_one(run_script):
+    """Making one asks W&B, with a lock held; runs in memory suffice to show it."""
+    outcome = run_script(
+        PARENT.replace("RUN", "run")
+        + """
+from otel_wandb_bridge.testing import FakeRun
+
+is_asking, may_go_on = threading.Event(), threading.Event()
+
+
+class SlowRun(FakeRun):
+    def define_metric(self, *args, **kwargs):
+        is_asking.set()
+        may_go_on.wait(30)
+
+
+making = threading.Thread(target=WandbMetricExporter, args=[SlowRun()])
+making.start()
+is_asking.wait(10)
+fork("child", lambda: WandbMetricExporter(FakeRun()))
+may_go_on.set()
+making.join()
+run.finish()
+"""
+    ).ended_well()
+    assert_ended_well(outcome.reports)
+
+
+@pytest.mark.parametrize("given", ["run", "None"])
+def test_a_forked_child_may_have_a_run_of_its_own(run_script, given):
+    """A bridge that follows goes on to it; beside one that was given the parent's, a new one can be made."""
+    outcome = run_script(
+        f"GIVEN = {given!r}"
+        + PARENT.replace("RUN", given)
+        + """
+def write():
+    global bridge, loss
+    own = wandb.init(id="child", reinit=True)
+    if GIVEN == "run":
+        bridge = configure(own, export_interval_millis=NEVER, set_global=False)
+        loss = bridge.meter_provider.get_meter("trainer").create_gauge("loss")
+    record(range(20, 25))
+    own.finish()
+
+
+fork("child", write)
+record(range(5, 10))
+run.finish()
+"""
+    ).ended_well()
+    assert_ended_well(outcome.reports)
+    assert list(range(10)) == outcome.runs["parent"].steps()
+    assert list(range(20, 25)) == outcome.runs["child"].steps()
+    assert {step: step / 2 for step in range(20, 25)} == outcome.runs["child"].series("loss")

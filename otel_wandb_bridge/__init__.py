@@ -1,14 +1,18 @@
 """OpenTelemetry metrics to Weights & Biases: one merged row for each training step, in order.
 
 The way of the data: record → (OpenTelemetry SDK) → decode → reconcile → write. `exporter` strings the stages
-together, `configure` assembles the whole.
+together, `assembly` puts the whole up.
 """
 
-from .bridge import Bridge
-from .configure import configure
-from .exporter import WandbMetricExporter
-from .record import current_step, set_step, step_aggregation, step_view, step_views, training_step
-from .stats import Stats
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .assembly import configure
+    from .bridge import Bridge
+    from .exporter import WandbMetricExporter
+    from .record import current_step, set_step, step_aggregation, step_view, step_views, training_step
+    from .stats import Stats
 
 __version__ = "0.1.0"
 
@@ -24,3 +28,24 @@ __all__ = [
     "step_views",
     "training_step",
 ]
+
+# Loaded at first use: the start-up switch of `wandb_step_fix` imports this package in programs that may never
+# need OpenTelemetry or W&B.
+_HOMES = {
+    "Bridge": ".bridge",
+    "Stats": ".stats",
+    "WandbMetricExporter": ".exporter",
+    "configure": ".assembly",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(_HOMES.get(name, ".record"), __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -10,7 +10,6 @@ from opentelemetry.sdk.metrics.export import MetricReader
 
 from .attributes import LANE_SCOPE, OWN_SCOPE
 from .exporter import WandbMetricExporter
-from .record import DirectLane
 from .record.lane_gauges import LaneGauges
 from .selfmetrics import observe
 from .stats import Stats
@@ -37,9 +36,8 @@ class Bridge:
         self._exporter = exporter
         self._owns_provider = owns_provider
         self._is_shut_down = False
-        gauges = LaneGauges(meter_provider.get_meter(LANE_SCOPE))
-        self._lane = DirectLane(exporter.options.priorities, gauges=gauges)
-        self._lane.on_high_water = exporter.attach(self._lane)
+        self._lane = exporter.open_lane()
+        self._lane.gauges = LaneGauges(meter_provider.get_meter(LANE_SCOPE))
         # The bridge's own counts also make sure that there is something to collect in every interval,
         # without which the SDK's reader does not call its exporter.
         observe(meter_provider.get_meter(OWN_SCOPE), exporter.stats)

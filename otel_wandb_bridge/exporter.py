@@ -6,7 +6,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Collection, Iterator, Mapping
-from typing import Any, Protocol
+from typing import Any
 
 from opentelemetry.metrics import Instrument
 from opentelemetry.sdk.metrics import (
@@ -27,9 +27,8 @@ from .decode import Decoder, Naming
 from .exit import before_exit
 from .flush_lock import FlushLock
 from .flusher import Flusher
-from .ledger import Ledger
 from .pipeline import Pipeline
-from .record import INSTRUMENTS, Intake, StepAggregation
+from .record import INSTRUMENTS, DirectLane, Intake, StepAggregation
 from .record.clock import STEP_CLOCK
 from .record.sdk import readers_of
 from .records import Sample
@@ -40,22 +39,6 @@ _logger = logging.getLogger("otel_wandb_bridge")
 _RETRY_SECONDS = 2.0
 _living: "weakref.WeakSet[WandbMetricExporter]" = weakref.WeakSet()
 _OBSERVABLE = (ObservableCounter, ObservableGauge, ObservableUpDownCounter)
-
-
-class Lane(Protocol):
-    """A buffer that is filled directly and emptied at each flush: see `record.DirectLane`."""
-
-    def batches(self, ledger: Ledger, until: float | None) -> Iterator[list[Sample]]:
-        """Take out what came in until then (seconds since the epoch; None: all)."""
-
-    def waiting(self) -> tuple[int, int]:
-        """How many values wait, and how many were shed since the last flush."""
-
-    def after_flush(self) -> None:
-        """A flush is over, and its locks are free."""
-
-    def clear(self) -> None:
-        """Forget what waits."""
 
 
 class WandbMetricExporter(MetricExporter):
@@ -75,6 +58,9 @@ class WandbMetricExporter(MetricExporter):
         run: The run to write to. None follows `wandb.run`: what is recorded before `wandb.init` waits for
             it, and a second run follows the first.
         step_metric: The key of the step axis, in every row. Default `global_step`.
+        step_keys: Keys under which frameworks log the training step. Where a framework has made one of them
+            the axis of a key, rows with that key carry it. Default `train/global_step` (transformers) and
+            `trainer/global_step` (Lightning).
         late: What becomes of samples whose row is already committed: `keep` (default) writes them as rows
             of their own that carry their true step, `merge` folds them into the next row, `drop` counts
             and discards them.
@@ -104,6 +90,7 @@ class WandbMetricExporter(MetricExporter):
         run: Run | None = None,
         *,
         step_metric: str | None = None,
+        step_keys: Collection[str] | None = None,
         late: str | None = None,
         hold: float | None = None,
         disorder: int | None = None,
@@ -117,6 +104,7 @@ class WandbMetricExporter(MetricExporter):
     ) -> None:
         self.options = options.resolve(
             step_metric=step_metric,
+            step_keys=step_keys,
             late=late,
             hold=hold,
             disorder=disorder,
@@ -133,7 +121,8 @@ class WandbMetricExporter(MetricExporter):
         self._decoder = self._new_decoder()
         self._flusher = Flusher(self._flush_early)
         self._intake = Intake(self._flusher.wake)
-        self._lane: Lane | None = None
+        self._lane = DirectLane(self.options.priorities)
+        self._lane.on_high_water = self._flusher.wake
         self._is_shut_down = False
         self._exports = 0
         self._is_child = False
@@ -154,6 +143,7 @@ class WandbMetricExporter(MetricExporter):
             preferred_aggregation=dict.fromkeys(INSTRUMENTS, self._aggregation),
         )
         self._forget_finish = before_finish(_weakly(self._before_finish))
+        weakref.finalize(self, self._forget_finish).atexit = False
         before_exit(self._before_exit)
         _after_fork_in_child(self._after_fork)
 
@@ -212,9 +202,8 @@ class WandbMetricExporter(MetricExporter):
     def stats(self) -> Stats:
         """What became of everything recorded so far. Never waits for a flush."""
         waiting, shed = self._intake.waiting()
-        if self._lane is not None:
-            in_lane, shed_by_lane = self._lane.waiting()
-            waiting, shed = waiting + in_lane, shed + shed_by_lane
+        in_lane, shed_by_lane = self._lane.waiting()
+        waiting, shed = waiting + in_lane, shed + shed_by_lane
         pipeline, late_comers = self._pipeline, self._refused
         if self._is_shut_down:  # nobody collects what still waits
             late_comers, waiting = late_comers + waiting, 0
@@ -222,11 +211,31 @@ class WandbMetricExporter(MetricExporter):
             pipeline.ledger, waiting=waiting, shed=shed, pending=pipeline.pending, refused=late_comers
         )
 
-    def attach(self, lane: Lane) -> Callable[[], None]:
-        """Empty `lane` at every flush. Returns what the lane is to call when it fills up."""
-        self._lane = lane
+    @staticmethod
+    def check(**given: Any) -> None:
+        """Check options (those of the constructor, by name) without making an exporter.
+
+        Raises:
+            TypeError, ValueError: naming the option, what came and what is expected.
+        """
+        options.resolve(**given)
+
+    def writes(self, run: Run) -> bool:
+        """Whether the rows go to `run`."""
+        target = self._pipeline.target
+        if self._is_shut_down or target.is_bound:
+            return target.is_bound and target.writes(run)
+        with self._lock.held():
+            return target.writes(run)
+
+    def gives_way(self, how: Callable[[], None]) -> None:
+        """Let another exporter have the run, should one be made for it: `how` is to shut this one down."""
+        self._pipeline.target.gives_way = how
+
+    def open_lane(self) -> DirectLane:
+        """The direct lane into this exporter, which is emptied at every flush and whenever it fills up."""
         self._flusher.start()
-        return self._flusher.wake
+        return self._lane
 
     def collect(self, timeout_millis: float = 30_000) -> bool:
         """Have the reader collect now what has been recorded, and commit what is due.
@@ -262,8 +271,7 @@ class WandbMetricExporter(MetricExporter):
             return self._pipeline.target.writer() is not None
 
     def _after_flush(self) -> None:
-        if self._lane is not None:
-            self._lane.after_flush()
+        self._lane.after_flush()
 
     def _refuse(self, samples: list[Sample]) -> None:
         for sample in samples:
@@ -284,11 +292,11 @@ class WandbMetricExporter(MetricExporter):
     def _on_instrument(self, instrument: Instrument) -> None:
         self._flusher.start()
 
-    def _batches(self, until: float | None) -> Iterator[list[Sample]]:
-        return iter(()) if self._lane is None else self._lane.batches(self._pipeline.ledger, until)
+    def _batches(self, until: float | None, *, everything: bool = False) -> Iterator[list[Sample]]:
+        return self._lane.batches(self._pipeline.ledger, until, everything=everything)
 
     def _drain(self, deadline: float | None) -> bool:
-        taken = self._pipeline.take([], self._batches(None), deadline=deadline)
+        taken = self._pipeline.take([], self._batches(None, everything=True), deadline=deadline)
         return self._pipeline.commit(everything=True, deadline=deadline) and taken
 
     def _set_alarm(self, succeeded: bool) -> None:
@@ -341,10 +349,14 @@ class WandbMetricExporter(MetricExporter):
         self._refusing = threading.Lock()
         self._flusher.after_fork()
         self._intake.clear()
-        if self._lane is not None:
-            self._lane.clear()
+        self._lane.clear()
         self._pipeline.forget()
         self._decoder = self._new_decoder()
+
+
+def exporter_of(run: Run) -> WandbMetricExporter | None:
+    """The exporter of this process that writes `run`."""
+    return next((exporter for exporter in tuple(_living) if exporter.writes(run)), None)
 
 
 def _is_any_bound() -> bool:

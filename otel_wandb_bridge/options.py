@@ -26,6 +26,7 @@ class Options:
     """
 
     step_metric: str = "global_step"
+    step_keys: tuple[str, ...] = ("train/global_step", "trainer/global_step")
     policy: Policy = field(default_factory=Policy)
     priorities: Mapping[str, int] = field(default_factory=dict)
     naming: Naming = default_naming
@@ -62,6 +63,8 @@ def resolve(**given: Any) -> Options:
             raise ValueError(f"environment variable {variable}={text!r}: {error}") from None
     if "priorities" in chosen:
         chosen["priorities"] = _priorities(chosen["priorities"])
+    if "step_keys" in chosen:
+        chosen["step_keys"] = _keys(chosen["step_keys"])
     if "gating" in chosen:
         chosen["gating"] = names("gating", chosen["gating"])
     if "expected_sources" in chosen:
@@ -129,6 +132,7 @@ def _number_in(text: str) -> float:
 
 _PARSERS: dict[str, Callable[[str], Any]] = {
     "step_metric": str,
+    "step_keys": _names_in,
     "late": str,
     "hold": _number_in,
     "disorder": _whole_in,
@@ -138,6 +142,16 @@ _PARSERS: dict[str, Callable[[str], Any]] = {
     "gating": _names_in,
     "expected_sources": _expected_in,
 }
+
+
+def _keys(given: Any) -> tuple[str, ...]:
+    if (
+        isinstance(given, str)
+        or not isinstance(given, Collection)
+        or not all(isinstance(k, str) for k in given)
+    ):
+        raise TypeError(f"step_keys must be a list of keys such as ['train/global_step']; got {given!r}")
+    return tuple(given)
 
 
 def _priorities(given: Any) -> dict[str, int]:

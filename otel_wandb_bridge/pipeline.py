@@ -24,7 +24,7 @@ class Pipeline:
 
     def __init__(self, run: Run | None, options: Options, clock: Callable[[], float]) -> None:
         self.ledger = Ledger()
-        self.target = RunTarget(run, options.step_metric, self.ledger)
+        self.target = RunTarget(run, options.step_metric, self.ledger, options.step_keys)
         self._step_metric = options.step_metric
         self._policy = options.policy
         self._clock = clock
@@ -179,7 +179,9 @@ class Pipeline:
 
     def _usable(self, samples: Iterable[Sample]) -> Iterator[Sample]:
         for sample in samples:
-            if sample.key == self._step_metric:
+            if sample.kind is Kind.PROGRESS:
+                yield sample
+            elif sample.key == self._step_metric and not self._may_stand_on_the_axis(sample):
                 self._about_the_axis(sample)
             elif sample.kind is Kind.READING and (self.is_exiting or self.target.writer() is None):
                 # An observable is read again and again; nobody misses what was read where there is no run.
@@ -188,6 +190,10 @@ class Pipeline:
                 self._too_late(sample)
             else:
                 yield sample
+
+    def _may_stand_on_the_axis(self, sample: Sample) -> bool:
+        # Whoever logs the axis with its own step says nothing new; `wandb.log` may log what it likes.
+        return sample.call is not None or (sample.kind is Kind.VALUE and _is_step(sample.value, sample.step))
 
     def _about_the_axis(self, sample: Sample) -> None:
         text = (
@@ -211,6 +217,10 @@ class Pipeline:
                 "they cannot be written (no run yet, or run.log keeps failing); those of the lowest priority "
                 f"are lost, {shed} for a start",
             )
+
+
+def _is_step(value: object, step: int | None) -> bool:
+    return step is not None and isinstance(value, (int, float)) and value == step
 
 
 def _measured_at(sample: Sample) -> float:

@@ -23,9 +23,38 @@ class Kind(enum.Enum):
     """All are added, and the row carries the running total up to and including its step."""
     OBSERVATION = "observation"
     """All are kept: the row carries their `Distribution`."""
+    PROGRESS = "progress"
+    """No value: the source says which step it has come to."""
 
     # Members are singletons; Enum's own hash is a Python function, and this is on the way of every sample.
     __hash__ = object.__hash__
+
+
+class Manner(enum.Enum):
+    """How the values of one call of `wandb.log` go into a row."""
+
+    JOINS = "joins"
+    """Each for itself, as any sample: the call named its step, and the later one stands."""
+    RIDES = "rides"
+    """All together, in the row of their step where they overwrite nothing there, else in one of their own."""
+    STANDS_ALONE = "stands alone"
+    """A row of its own, at the step that is current."""
+
+    __hash__ = object.__hash__
+
+
+class Call:
+    """Identifies one call of `wandb.log`, whose values stay together."""
+
+    __slots__ = ("manner",)
+
+    def __init__(self, manner: Manner) -> None:
+        self.manner = manner
+
+    @property
+    def stays_together(self) -> bool:
+        """Whether its values share one row, and overwrite nothing in it."""
+        return self.manner is not Manner.JOINS
 
 
 class Sample(NamedTuple):
@@ -43,6 +72,8 @@ class Sample(NamedTuple):
     time: float
     """When it was measured: seconds since the epoch."""
     kind: Kind = Kind.VALUE
+    call: Call | None = None
+    """Where it comes from `wandb.log`."""
 
 
 @dataclass(frozen=True, slots=True)

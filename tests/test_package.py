@@ -23,6 +23,7 @@ LAYERS = {
     "record": {"records", "attributes", "ledger"},
     "decode": {"records", "attributes", "ledger"},
     "write": {"records", "ledger", "exit"},
+    "autostart": {"wandb_step_fix"},
     "exit": set(),
     "flusher": set(),
     "flush_lock": set(),
@@ -70,9 +71,19 @@ def test_only_those_who_may_touch_wandb_and_opentelemetry_do(path):
     part = part_of(path)
     foreign = {name.split(".")[0] for name in imports_of(path)} - set(sys.stdlib_module_names)
     foreign -= {"otel_wandb_bridge", ""}
-    if part in ("records", "attributes", "ledger", "reconcile", "stats", "exit", "flusher", "flush_lock"):
+    if part in (
+        "records",
+        "attributes",
+        "ledger",
+        "reconcile",
+        "stats",
+        "exit",
+        "flusher",
+        "flush_lock",
+        "autostart",
+    ):
         assert set() == foreign
-    if part not in ("write", "cli", "testing"):
+    if part not in ("write", "wandb_step_fix", "cli", "testing"):
         assert "wandb" not in foreign
     if part in ("write", "cli", "testing"):
         assert "opentelemetry" not in foreign

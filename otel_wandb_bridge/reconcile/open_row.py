@@ -1,10 +1,10 @@
 """A row in the making: the samples of one step, merged as they come."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from copy import copy
 from typing import Any
 
-from ..records import Distribution, Kind, Row, Sample
+from ..records import Call, Distribution, Kind, Manner, Row, Sample
 
 SUMMED = frozenset((Kind.INCREMENT, Kind.OBSERVATION))
 """Kinds of which every sample goes into the value: they override nothing."""
@@ -37,17 +37,26 @@ class OpenRow:
     Thread-safety: none; the pipeline's lock guards it.
     """
 
-    __slots__ = ("late", "riders", "samples", "slots", "step", "time")
+    __slots__ = ("call", "late", "riders", "samples", "slots", "step", "time")
 
     def __init__(self, step: int | None, *, late: bool = False) -> None:
         self.step = step
         self.late = late
+        self.call: Call | None = None
+        """The call that the row is for, where that stands alone."""
         self.slots: dict[str, Slot] = {}
         self.riders: list[Sample] = []
-        """Unstepped samples that go with this row where they overwrite nothing."""
+        """Samples that go with this row where they overwrite nothing: the unstepped, and those of calls."""
         self.samples = 0
         """How many samples wait here, riders included."""
         self.time = 0.0
+
+    @property
+    def source(self) -> str:
+        """One that reported for it."""
+        for slot in self.slots.values():
+            return slot.source
+        return self.riders[0].source if self.riders else ""
 
     def merge(self, sample: Sample) -> tuple[int, bool]:
         """Take a sample in: the higher priority stands, then the later measurement.
@@ -84,19 +93,20 @@ class OpenRow:
         return overridden, again
 
     def ride(self, sample: Sample) -> None:
-        """Take an unstepped sample along."""
+        """Take a sample along; those of one call come one after the other."""
         self.riders.append(sample)
         self.samples += 1
 
     def seated(self, folding: Iterable[Sample]) -> tuple["OpenRow", list["OpenRow"], int]:
         """This row as it is to be committed, with all that goes along in its place.
 
-        Riders take a free key of this row, else of a further row with the same step. Late samples of other
-        steps (`folding`) take a free key; what is the row's own always stands. The row itself is left as
-        it is, so that a commit that fails can be tried again with what has come in since.
+        Riders take a free key of this row, else of a further row with the same step; those of one call stay
+        together. Late samples of other steps (`folding`) take a free key; what is the row's own always
+        stands. The row itself is left as it is, so that a commit that fails can be tried again with what
+        has come in since.
 
         Returns:
-            The row, the further rows to be committed after it, and how many of `folding` were overridden.
+            The row, the further rows to be committed after it, and how many samples were overridden.
         """
         row = OpenRow(self.step, late=self.late)
         row.slots = {key: slot.copy() for key, slot in self.slots.items()}
@@ -108,25 +118,40 @@ class OpenRow:
             else:
                 overridden += 1
         further: list[OpenRow] = []
+        alone: list[OpenRow] = []
         # Where the search for a free row begins: a key that is taken n times is not looked for n times.
         full: dict[str, int] = {}
-        for sample in self.riders:
-            seat = full.get(sample.key, 0)
-            while True:
-                if seat > len(further):
-                    further.append(OpenRow(self.step, late=self.late))
-                place = further[seat - 1] if seat else row
-                if place.has_room_for(sample):
-                    break
-                seat += 1
-            place.merge(sample)
-            full[sample.key] = seat
+        for group in _groups(self.riders):
+            if group[0].call is not None and group[0].call.manner is Manner.STANDS_ALONE:
+                place = OpenRow(self.step, late=self.late)
+                alone.append(place)
+            else:
+                seat = max(full.get(sample.key, 0) for sample in group)
+                while True:
+                    if seat > len(further):
+                        further.append(OpenRow(self.step, late=self.late))
+                    place = further[seat - 1] if seat else row
+                    if all(place.has_room_for(sample) for sample in group):
+                        break
+                    seat += 1
+                full.update((sample.key, seat) for sample in group)
+            for sample in group:
+                overridden += place.merge(sample)[0]
+        further = sorted([*further, *alone], key=_time)
+        if not row.slots and further:
+            row = further.pop(0)
         return row, further, overridden
 
     def has_room_for(self, sample: Sample) -> bool:
-        """Whether the sample can be taken in without overriding anything."""
+        """Whether the sample can be taken in without overriding anything (but its equal, in a call)."""
         slot = self.slots.get(sample.key)
-        return slot is None or (slot.kind is sample.kind and sample.kind in SUMMED)
+        if slot is None:
+            return True
+        if slot.kind is not sample.kind:
+            return False
+        if sample.kind in SUMMED:
+            return True
+        return sample.call is not None and _are_equal(slot.value, sample.value)
 
     def finish(self, totals: dict[str, float]) -> Row:
         """The row as it is to be written; `totals` are the running totals before it, by key."""
@@ -159,6 +184,29 @@ class OpenRow:
         slot.time = max(slot.time, sample.time)
         slot.samples += 1
         return True
+
+
+def _groups(riders: list[Sample]) -> Iterator[list[Sample]]:
+    """Riders that go together: those of one call, and each that is of none."""
+    group: list[Sample] = []
+    for sample in riders:
+        if group and (sample.call is None or sample.call is not group[0].call):
+            yield group
+            group = []
+        group.append(sample)
+    if group:
+        yield group
+
+
+def _time(row: OpenRow) -> float:
+    return row.time
+
+
+def _are_equal(one: Any, other: Any) -> bool:
+    """Whether two plain values are the same: nothing is lost where one stands for both."""
+    if type(one) is not type(other) or not isinstance(one, (float, int, str, bool, type(None))):
+        return False
+    return one == other or (one != one and other != other)
 
 
 def _disjoint(one: dict[Any, Any], other: dict[Any, Any]) -> bool:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from ..ledger import Ledger
-from ..records import Kind, Row, Sample
+from ..records import Kind, Manner, Row, Sample
 from .open_row import OpenRow
 from .policy import Policy
 from .row_queue import RowQueue
@@ -79,7 +79,11 @@ class Reconciler:
         """Take samples in, in the order of their measurement; `now` is in seconds of the injected clock."""
         self._head = None
         for sample in samples:
-            if sample.step is None:
+            if sample.kind is Kind.PROGRESS:
+                self._announce(sample)
+            elif sample.call is not None and sample.call.manner is Manner.STANDS_ALONE:
+                self._add_alone(sample)
+            elif sample.step is None:
                 self._add_unstepped(sample, now)
             elif self._is_leap(sample.step):
                 self._note_leap(sample.source, sample.step, 1)
@@ -257,8 +261,7 @@ class Reconciler:
         highest = step + self._policy.max_step_jump
         sources = {name: each for name, each in self._watermark.sources.items() if each.highest <= highest}
         for row in self._rows.pop_above(highest):
-            source = next((slot.source for slot in row.slots.values()), "")
-            self._note_leap(source, row.step or 0, row.samples)
+            self._note_leap(row.source, row.step or 0, row.samples)
             self._make_late(row)
         self._newest = max((each.highest for each in sources.values()), default=step)
         self._watermark = Watermark(self._policy)
@@ -319,6 +322,27 @@ class Reconciler:
             self._riders.append((now, sample))
         self.pending += 1
 
+    def _add_alone(self, sample: Sample) -> None:
+        self.pending += 1
+        row = self._rows.get(sample.step)
+        if row is not None:
+            row.ride(sample)
+            return
+        if not self._further or self._further[-1].call is not sample.call:
+            row = OpenRow(sample.step)
+            row.call = sample.call
+            self._further.append(row)
+        self._further[-1].merge(sample)
+
+    def _announce(self, sample: Sample) -> None:
+        step = sample.step
+        if step is None or self._is_leap(step):
+            return
+        progress = self._watermark.sources.get(sample.source)
+        if progress is not None and progress.last == step:
+            self._ledger.duplicate_steps += 1
+        self._note_progress(sample.source, step)
+
     def _note_commit(self, row: OpenRow) -> None:
         assert row.step is not None
         self._committed = row.step
@@ -327,6 +351,12 @@ class Reconciler:
     def _merge(self, rows: RowQueue, sample: Sample) -> None:
         assert sample.step is not None
         row = rows.open(sample.step)
+        if sample.call is not None and sample.call.stays_together:
+            slot = row.slots.get(sample.key)
+            self._ledger.duplicate_steps += slot is not None and slot.source == sample.source
+            row.ride(sample)
+            self.pending += 1
+            return
         before = row.samples
         overridden, again = row.merge(sample)
         self.pending += row.samples - before

@@ -3,6 +3,7 @@
 import logging
 import math
 import re
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable
 from numbers import Real
@@ -22,7 +23,7 @@ LIMIT = 1_000
 class LaneGauges:
     """Shows the scalars of the direct lane to every other reader, as observable gauges of its meter.
 
-    Thread-safety: `show` from one thread at a time; the callbacks run in the threads of the readers.
+    Thread-safety: safe from any thread; the callbacks run in the threads of the readers.
     """
 
     def __init__(self, meter: Meter) -> None:
@@ -30,6 +31,7 @@ class LaneGauges:
         self._latest: dict[str, float] = {}
         self._new: deque[str] = deque()
         self._is_full = False
+        self._lock = threading.Lock()
 
     def show(self, samples: Iterable[Sample]) -> None:
         """Take over the last value of each key. Non-finite values are left out: the SDK refuses them."""
@@ -47,20 +49,33 @@ class LaneGauges:
             name = _instrument_name(sample.key)
             if name in self._latest:
                 self._latest[name] = value
-            elif len(self._latest) < LIMIT:
+            else:
+                self._show_first(name, value)
+
+    def after_fork(self) -> None:
+        """In a forked child: a thread that is not there any more may have held the lock."""
+        self._lock = threading.Lock()
+
+    def _show_first(self, name: str, value: float) -> None:
+        with self._lock:
+            if name in self._latest:
+                return
+            if len(self._latest) < LIMIT:
                 self._latest[name] = value
                 self._new.append(name)
             elif not self._is_full:
                 self._is_full = True
                 _logger.warning(
-                    "Bridge.log: more than %d keys; further ones go to W&B alone, not to other readers",
-                    LIMIT,
+                    "more than %d keys are logged; further ones go to W&B alone, not to other readers", LIMIT
                 )
 
     def create(self) -> None:
         """Make the instruments of new keys. It takes locks of the SDK: call it while holding none of ours."""
         while self._new:
-            name = self._new.popleft()
+            try:
+                name = self._new.popleft()
+            except IndexError:  # another thread was quicker
+                return
             self._meter.create_observable_gauge(name, [self._observe(name)])
 
     def _observe(self, name: str) -> Callable[[CallbackOptions], Iterable[Observation]]:

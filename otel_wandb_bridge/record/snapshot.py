@@ -17,21 +17,21 @@ class Unusable(NamedTuple):
 def taken(value: Any) -> Any:
     """A copy of what can be changed in place, the value itself else, `Unusable` where it cannot be copied."""
     try:
-        return _as_it_is_now(value)
+        return copied(value)
     except Exception as error:
         return Unusable(type(error).__name__)
 
 
-def _as_it_is_now(value: Any) -> Any:
+def copied(value: Any) -> Any:
     """A copy of what its owner may change in place: containers, arrays, tensors, frames."""
     if type(value) in PLAIN:
         return value
     if isinstance(value, dict):
-        return {key: _as_it_is_now(inner) for key, inner in value.items()}
+        return {key: copied(inner) for key, inner in value.items()}
     if isinstance(value, list):
-        return [_as_it_is_now(inner) for inner in value]
+        return [copied(inner) for inner in value]
     if type(value) is tuple:
-        return tuple(_as_it_is_now(inner) for inner in value)
+        return tuple(copied(inner) for inner in value)
     if hasattr(value, "detach") and hasattr(value, "clone"):
         return value.detach().clone()
     if type(value).__module__.partition(".")[0] in _COPYABLE:

@@ -7,7 +7,6 @@ W&B has no public hook for this. `Run.finish` and `Run.__exit__` are looked up t
 not known yet are told too. An implicit exit goes through none of them: see `exit`.
 """
 
-import functools
 import logging
 import os
 import threading
@@ -18,11 +17,14 @@ import wandb
 from wandb import wandb_run
 
 from ..exit import before_handlers_of_now
+from .hooks import Around, around
 from .run import Run
 
 _logger = logging.getLogger("otel_wandb_bridge")
-_lock = threading.Lock()
+_lock = threading.RLock()  # reentrant: an exporter may be collected, and taken off, at any moment
+_kinds: set[type] = {wandb_run.Run}
 _callbacks: list[Callable[[Run | None], None]] = []
+_hooks: dict[tuple[Any, str], Callable[[], None]] = {}
 _is_service_known = False
 
 
@@ -32,66 +34,75 @@ def before_finish(callback: Callable[[Run | None], None]) -> Callable[[], None]:
     It runs in the thread that finishes the run. What it raises is logged, and never reaches that thread.
 
     Returns:
-        A function that takes the callback off again.
+        A function that takes the callback off again. With the last one, W&B is as it was before.
     """
     with _lock:
-        _watch(wandb_run.Run)
-        _wrap(wandb, "teardown", of_run=False)
-        _wrap_init()
         _callbacks.append(callback)
+        for kind in _kinds:
+            _watch(kind)
+        _wrap(wandb, "teardown", _tell_of_all)
+        _wrap(wandb, "init", _call_and_register)
 
     def take_off() -> None:
         with _lock:
             if callback in _callbacks:
                 _callbacks.remove(callback)
+            if not _callbacks:
+                while _hooks:
+                    _hooks.popitem()[1]()
 
     return take_off
+
+
+def after_init(callback: Callable[[], None]) -> Callable[[], None]:
+    """Have `callback` called after each `wandb.init`. Returns a function that takes it off again."""
+
+    def init_and_call(call: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        run = call(*args, **kwargs)
+        callback()
+        return run
+
+    return around(wandb, "init", init_and_call)
 
 
 def watch(run: Run) -> None:
     """Make sure that the finish of this run is told, whatever class it is of."""
     with _lock:
-        _watch(type(run))
+        _kinds.add(type(run))
+        if _callbacks:
+            _watch(type(run))
 
 
 def _watch(kind: type) -> None:
     if hasattr(kind, "_finish"):
-        _wrap(kind, "_finish", of_run=True)
+        _wrap(kind, "_finish", _tell_of_run)
     if "finish" in vars(kind) and kind is not wandb_run.Run:  # a disabled run's, or a test double's, own
-        _wrap(kind, "finish", of_run=True)
+        _wrap(kind, "finish", _tell_of_run)
 
 
-def _wrap(owner: Any, name: str, *, of_run: bool) -> None:
-    original = getattr(owner, name)
-    if getattr(original, "_tells_otel_wandb_bridge", False):
-        return
-
-    @functools.wraps(original)
-    def tell_and_call(*args: Any, **kwargs: Any) -> Any:
-        _tell(args[0] if of_run and args else None)
-        return original(*args, **kwargs)
-
-    tell_and_call._tells_otel_wandb_bridge = True  # type: ignore[attr-defined]
-    setattr(owner, name, tell_and_call)
+def _wrap(owner: Any, name: str, wrap: Around) -> None:
+    if (owner, name) not in _hooks:
+        _hooks[owner, name] = around(owner, name, wrap)
 
 
-def _wrap_init() -> None:
-    original = wandb.init
-    if getattr(original, "_tells_otel_wandb_bridge", False):
-        return
+def _tell_of_run(call: Callable[..., Any], run: Run, *args: Any, **kwargs: Any) -> Any:
+    _tell(run)
+    return call(run, *args, **kwargs)
 
-    @functools.wraps(original)
-    def call_and_register(*args: Any, **kwargs: Any) -> Any:
-        global _is_service_known
-        run = original(*args, **kwargs)
-        if not _is_service_known:
-            # W&B's own exit handler is new. What later handlers record must be flushed before it runs.
-            _is_service_known = True
-            before_handlers_of_now()
-        return run
 
-    call_and_register._tells_otel_wandb_bridge = True  # type: ignore[attr-defined]
-    wandb.init = call_and_register
+def _tell_of_all(call: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    _tell(None)
+    return call(*args, **kwargs)
+
+
+def _call_and_register(call: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    global _is_service_known
+    run = call(*args, **kwargs)
+    if not _is_service_known:
+        # W&B's own exit handler is new. What later handlers record must be flushed before it runs.
+        _is_service_known = True
+        before_handlers_of_now()
+    return run
 
 
 def _tell(run: Run | None) -> None:
@@ -111,7 +122,7 @@ def _call(callback: Callable[[Run | None], None], run: Run | None) -> None:
 
 def _after_fork() -> None:
     global _lock
-    _lock = threading.Lock()  # a thread that is not there any more may have held it
+    _lock = threading.RLock()  # a thread that is not there any more may have held it
 
 
 if hasattr(os, "register_at_fork"):

@@ -1,5 +1,6 @@
 """What the bridge asks of a W&B run: public names only."""
 
+import os
 from typing import Any, Protocol
 
 import wandb
@@ -27,14 +28,22 @@ def active_run() -> Run | None:
 
 
 def is_shared(run: Run) -> bool:
-    """Whether the run is in `mode="shared"`, where W&B numbers rows itself and takes no `step=`."""
+    """Whether W&B numbers rows itself and takes no `step=`: `mode="shared"`, and TensorBoard sync."""
     settings = getattr(run, "settings", None)
-    return getattr(settings, "mode", None) == "shared"
+    return getattr(settings, "mode", None) == "shared" or bool(wandb.patched["tensorboard"])
 
 
 def is_disabled(run: Run) -> bool:
     """Whether the run is in `mode="disabled"`: it takes everything and keeps nothing."""
     return bool(getattr(run, "disabled", False))
+
+
+def is_of_another_process(run: Run) -> bool:
+    """Whether the run was made in another process: this one was forked from it, or was sent the run.
+
+    The only mark of it is private (`tests/write/test_run.py` fails by name should it go).
+    """
+    return bool(getattr(run, "_init_pid", os.getpid()) != os.getpid())
 
 
 def refuses_rows(error: Exception) -> bool:

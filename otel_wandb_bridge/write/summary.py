@@ -20,7 +20,8 @@ class Summary:
 
     def __init__(self, run: Run, step_metric: str, ledger: Ledger) -> None:
         self._run = run
-        self._step_metric = step_metric
+        self.step_metric = step_metric
+        """The axis key."""
         self._ledger = ledger
         self._highest: dict[str, tuple[int, Any]] = {}
         self._defined_by_user: dict[str, bool] = {}
@@ -32,7 +33,7 @@ class Summary:
         if not row.late or row.step is None:
             return
         own = -1 if row.step > self._newest else row.step  # a leap is no step to go by
-        for key in (*values, self._step_metric):
+        for key in (*values, self.step_metric):
             step, value = self._highest.get(key, (-1, None))
             if step > own and key not in self._to_restore:
                 self._note(key, value)
@@ -43,7 +44,7 @@ class Summary:
         if step is None or (row.late and step > self._newest):
             return
         self._newest = max(self._newest, step)
-        for key, value in (*values.items(), (self._step_metric, step)):
+        for key, value in (*values.items(), (self.step_metric, step)):
             if step >= self._highest.get(key, (-1, None))[0]:
                 self._highest[key] = (step, value if isinstance(value, _PLAIN) else _NOT_KEPT)
                 self._to_restore.pop(key, None)

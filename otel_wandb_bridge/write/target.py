@@ -4,6 +4,7 @@ import logging
 import os
 import threading
 import weakref
+from collections.abc import Callable, Collection
 
 from ..ledger import Ledger
 from .finish import watch
@@ -22,6 +23,7 @@ class RunTarget:
         run: The run to write to; None follows `wandb.run`, one run after the other.
         step_metric: The axis key.
         ledger: The counts of the pipeline.
+        step_keys: As of `RunWriter`.
 
     Raises:
         ValueError: the run is finished, or another exporter of this process writes it.
@@ -29,12 +31,17 @@ class RunTarget:
     Thread-safety: none; the pipeline's lock guards it.
     """
 
-    def __init__(self, run: Run | None, step_metric: str, ledger: Ledger) -> None:
+    def __init__(
+        self, run: Run | None, step_metric: str, ledger: Ledger, step_keys: Collection[str] = ()
+    ) -> None:
         self._step_metric = step_metric
+        self._step_keys = step_keys
         self._ledger = ledger
         self._follows = run is None
         self._not_ours: Run | None = None
         self._writer: RunWriter | None = None
+        self.gives_way: Callable[[], None] | None = None
+        """What lets go of the run when somebody else wants to write it; None: nobody else may."""
         self.is_over = False
         """The one run that was given has finished: nothing more can be written."""
         if run is not None:
@@ -62,6 +69,7 @@ class RunTarget:
             return
         with _lock:
             _owners.pop(self._writer.run, None)
+        self._writer.close()
         # W&B still calls it active while it finishes.
         self._not_ours = self._writer.run
         self._writer = None
@@ -71,7 +79,7 @@ class RunTarget:
         """In a forked child: the run is the parent's, and another writer would spoil its steps."""
         self._ledger = ledger
         self._not_ours = self._writer.run if self._writer is not None else active_run()
-        self._writer = None
+        self._writer = None  # not closed: what a child logs must not cost the parent a row
 
     def _follow(self) -> None:
         if self._writer is not None:
@@ -85,16 +93,18 @@ class RunTarget:
             self._ledger.say_once("run", _name(run), str(error), level=logging.ERROR)
 
     def _bound(self, run: Run) -> RunWriter:
+        other = _owner_of(run)
+        if other is not None and other is not self and other.gives_way is not None:
+            other.gives_way()
         with _lock:
-            owner = _owners.get(run)
-            other = owner() if owner is not None else None
+            other = _owner_of(run)
             if other is not None and other is not self:
                 raise ValueError(
                     f"run {_name(run)} already has a bridge in this process, and two writers would use up "
                     "each other's steps; shut that one down first, or record through it"
                 )
             try:
-                writer = RunWriter(run, self._step_metric, self._ledger)
+                writer = RunWriter(run, self._step_metric, self._ledger, self._step_keys)
             except Exception as error:
                 if refuses_rows(error):
                     raise ValueError(
@@ -105,6 +115,11 @@ class RunTarget:
             _owners[run] = weakref.ref(self)
         watch(run)
         return writer
+
+
+def _owner_of(run: Run) -> RunTarget | None:
+    owner = _owners.get(run)
+    return owner() if owner is not None else None
 
 
 def _name(run: Run) -> str:

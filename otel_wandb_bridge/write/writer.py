@@ -1,12 +1,14 @@
 """Rows to one W&B run: monotonic by construction."""
 
 import math
+from collections.abc import Collection, Iterable
 from typing import Any
 
 from ..ledger import Ledger
 from ..records import Row
+from .axes import axes_of, defining, watch_definitions
 from .distribution import expand
-from .run import Run, is_disabled, is_shared, next_step
+from .run import Run, is_disabled, is_of_another_process, is_shared, next_step
 from .summary import Summary
 from .traffic import traffic_of
 
@@ -26,6 +28,8 @@ class RunWriter:
         run: Held for good: at flush time `wandb.run` may be the next run.
         step_metric: The axis key.
         ledger: Where calls and foreign steps are counted.
+        step_keys: Keys of frameworks that say the training step: where a framework has made one of them the
+            axis of a key, the rows of that key carry it too.
 
     Raises:
         wandb.errors.UsageError: the run is finished.
@@ -33,19 +37,25 @@ class RunWriter:
     Thread-safety: none; the pipeline's lock guards it.
     """
 
-    def __init__(self, run: Run, step_metric: str, ledger: Ledger) -> None:
+    def __init__(self, run: Run, step_metric: str, ledger: Ledger, step_keys: Collection[str] = ()) -> None:
         self.run = run
         self._step_metric = step_metric
         self._ledger = ledger
-        self._numbers_rows_itself = is_shared(run)
+        # In a forked child, too: W&B warns of steps from there, and its next one is as good.
+        self._numbers_rows_itself = is_shared(run) or is_of_another_process(run)
         self._asks_for_steps = not self._numbers_rows_itself and not is_disabled(run)
         self._traffic = traffic_of(run)
         self._seen_calls = self._traffic.foreign_calls
-        run.define_metric(step_metric)
+        self._axes = axes_of(run)
+        self._axes_seen = self._axes.version
+        self._watching_definitions = watch_definitions()
+        self._step_keys = frozenset(step_keys)
+        with defining():
+            run.define_metric(step_metric)
         self._next = next_step(run) if self._asks_for_steps else 0
         self.starting_step = self._next
         """The first step that the run takes: above 0 where it was resumed, forked or rewound."""
-        self._defined = {step_metric}
+        self._defined: dict[str, str] = {step_metric: ""}
         self._summary = Summary(run, step_metric, ledger)
         self._failures = 0
 
@@ -57,7 +67,7 @@ class RunWriter:
         """
         if not self._asks_for_steps:
             return
-        with self._traffic.lock:
+        with self._traffic.ours():
             self._seen_calls = self._traffic.foreign_calls
             current = next_step(self.run)
         if current > self._next:
@@ -82,6 +92,8 @@ class RunWriter:
         """
         values, refused = expand(row.values)
         if row.step is not None:
+            if self._step_metric in values and not _is(values[self._step_metric], row.step):
+                self._leave_the_axis()
             self._define(values)
         self._summary.before(row, values)
         stamp = self._stamp(row, values)
@@ -104,6 +116,11 @@ class RunWriter:
         self._summary.after(row, values)
         return refused
 
+    def close(self) -> None:
+        """The run is let go of: nobody needs to look out for others any more."""
+        self._traffic.close()
+        self._watching_definitions()
+
     def end(self) -> None:
         """After a flush: the summary shows the highest step of each key, whatever was late."""
         self._summary.settle()
@@ -121,24 +138,55 @@ class RunWriter:
         """What goes into the row besides its values: its true step, and the time of its measurements."""
         stamp: dict[str, Any] = {}
         if row.step is not None:
-            stamp[self._step_metric] = row.step
+            axes = {self._defined.get(key, "") for key in values} & self._step_keys
+            stamp = dict.fromkeys((self._step_metric, *sorted(axes - values.keys())), row.step)
         if row.time > 0 and math.isfinite(row.time) and "_timestamp" not in values:
             stamp["_timestamp"] = row.time
         return stamp
 
-    def _define(self, values: dict[str, Any]) -> None:
+    def _define(self, values: Iterable[str]) -> None:
+        """Define each key on our axis, unless somebody has defined it on theirs."""
+        if self._axes.version != self._axes_seen:
+            self._axes_seen = self._axes.version
+            known, self._defined = self._defined, {self._step_metric: ""}
+            for key, axis in known.items():
+                theirs = self._axes.of(key)
+                if theirs is None or theirs == axis:
+                    self._defined[key] = axis
+                elif axis == self._step_metric:  # a glob of theirs does not take back a name of ours
+                    self._bind(key, theirs)
         for key in values:
-            if key in self._defined:
-                continue
-            self._defined.add(key)
-            if key.startswith("_") or "*" in key:  # W&B's own; a glob would define other keys
-                continue
-            try:
-                # In W&B's names of metrics, unlike its keys, a dot means nesting unless it is escaped.
-                name = key.replace(".", "\\.")
-                self.run.define_metric(name, step_metric=self._step_metric, step_sync=False)
-            except Exception as error:
-                self._ledger.say_once("axis", repr(key), f"W&B refused to define it: {error!r}")
+            if key not in self._defined:
+                theirs = self._axes.of(key)
+                self._defined[key] = theirs or self._step_metric
+                if theirs is None:
+                    self._bind(key, self._step_metric)
+
+    def _bind(self, key: str, axis: str) -> None:
+        self._defined[key] = axis
+        if key.startswith("_") or "*" in key:  # W&B's own; a glob would define other keys
+            return
+        try:
+            # In W&B's names of metrics, unlike its keys, a dot means nesting unless it is escaped.
+            name = key.replace(".", "\\.")
+            with defining():
+                self.run.define_metric(name, step_metric=axis, step_sync=False)
+        except Exception as error:
+            self._ledger.say_once("axis", repr(key), f"W&B refused to define it: {error!r}")
+
+    def _leave_the_axis(self) -> None:
+        """`wandb.log` is given the key of our axis for something else: it is theirs."""
+        theirs, self._step_metric = self._step_metric, f"bridge/{self._step_metric}"
+        self._ledger.say_once(
+            "axis",
+            repr(theirs),
+            f"it is logged with values that are not the training step; {self._step_metric!r} is the axis "
+            "from here on. To choose another, set step_metric",
+        )
+        self._summary.step_metric = self._step_metric
+        with defining():
+            self.run.define_metric(self._step_metric)
+        self._defined = {self._step_metric: ""}
 
     def _refused(
         self, values: dict[str, Any], stamp: dict[str, Any], step: int | None
@@ -158,3 +206,10 @@ class RunWriter:
                     self._log(stamp, step, commit=False)
                 refused[key] = error
         return refused
+
+
+def _is(value: Any, step: int) -> bool:
+    try:
+        return bool(value == step)
+    except Exception:  # an array, say
+        return False

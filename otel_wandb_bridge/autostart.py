@@ -1,0 +1,85 @@
+"""`WANDB_STEP_FIX_ENABLED=true`: `wandb.log` is patched without a line of code.
+
+Python runs this at start-up, from the two files `otel_wandb_bridge_start.pth` and `.start` that stand beside
+the package: the former is what all interpreters up to 3.17 execute, the latter what takes its place from 3.15
+on (PEP 829). There is no other hook that works without code: `sitecustomize` is one for each installation and
+often taken, and W&B has no plug-ins. With the variable unset nothing is imported by it; with it set, the
+standard library alone, until `wandb` itself is imported.
+"""
+
+import os
+import sys
+
+TYPE_CHECKING = False  # of `typing`, which takes longer to import than all that happens here
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from importlib.machinery import ModuleSpec
+    from types import ModuleType
+    from typing import Any
+
+VARIABLE = "WANDB_STEP_FIX_ENABLED"
+_YES = ("true", "1", "yes", "on")
+_NO = ("", "false", "0", "no", "off")
+
+
+def start() -> None:
+    """Patch `wandb` once it is imported, if the environment says so. Never raises."""
+    value = os.environ.get(VARIABLE, "").strip().lower()
+    if value in _NO:
+        return
+    try:
+        if value in _YES:
+            _after_import(_patch)
+        else:
+            text = f"{VARIABLE}={value!r} is none of {', '.join((*_YES, *_NO[1:]))}: wandb.log is not patched"
+            _after_import(lambda: print(f"wandb_step_fix: {text}", file=sys.stderr))
+    except Exception as error:  # a start-up hook must not break a Python
+        print(f"wandb_step_fix: it is not started: {error!r}", file=sys.stderr)
+
+
+def _patch() -> None:
+    try:
+        from .wandb_step_fix import patch_wandb_log
+        from .wandb_step_fix.environment import options_in_environment
+
+        patch_wandb_log(**options_in_environment())
+    except Exception as error:  # the import of wandb must go on
+        print(f"wandb_step_fix: wandb.log is not patched: {error}", file=sys.stderr)
+
+
+def _after_import(callback: "Callable[[], None]") -> None:
+    if "wandb" in sys.modules:
+        callback()
+        return
+
+    from importlib.abc import Loader, MetaPathFinder
+    from importlib.util import find_spec
+
+    class AfterImport(MetaPathFinder, Loader):
+        """Finds `wandb` where the other finders do, and calls back once it is loaded."""
+
+        loader: "Any" = None
+
+        def find_spec(self, name: str, path: "Any" = None, target: "Any" = None) -> "ModuleSpec | None":
+            if name != "wandb" or self not in sys.meta_path:
+                return None
+            sys.meta_path.remove(self)
+            spec = find_spec(name)
+            if spec is None or spec.loader is None:
+                sys.meta_path.insert(0, self)  # it may be installed later, in a notebook
+                return None
+            self.loader, spec.loader = spec.loader, self
+            return spec
+
+        def create_module(self, spec: "ModuleSpec") -> "ModuleType | None":
+            made: ModuleType | None = self.loader.create_module(spec)
+            return made
+
+        def exec_module(self, module: "ModuleType") -> None:
+            module.__loader__ = self.loader  # from here on, nobody sees that we were there
+            if module.__spec__ is not None:
+                module.__spec__.loader = self.loader
+            self.loader.exec_module(module)
+            callback()
+
+    sys.meta_path.insert(0, AfterImport())

@@ -1,0 +1,279 @@
+"""Which step a call of `wandb.log` belongs to, and how its values go into the row.
+
+| what is known | the step | its values |
+|---|---|---|
+| `step=`, at or above W&B's own count | that | join the row: the later value of a key stands, as in W&B |
+| `step=`, below it, where W&B drops the call | that | go together: into the row of the step where they \
+overwrite nothing there, else into a row of their own |
+| an ambient step (`training_step`, `set_step`, `update_training_step`) | that | go together |
+| a step key among the values (`train/global_step`, ...) | its value | go together |
+| none of these | the one that is current | a row of their own, as in W&B |
+
+`commit=False` without `step=` keeps the values for the next call without `step=`, as in W&B.
+"""
+
+import logging
+from collections.abc import Iterable, Iterator, Mapping
+from types import CodeType
+from typing import Any, NamedTuple
+
+from opentelemetry.context import Context
+
+from ..attributes import default_priority, parse_priority, parse_step
+from ..ledger import Ledger
+from ..record.ambient import PRIORITY_KEY, SOURCE_KEY, step_of_baggage
+from ..record.clock import ClockState
+from ..record.snapshot import Unusable
+from ..records import Call, Kind, Manner, Sample
+
+logger = logging.getLogger("wandb_step_fix")
+
+
+class Site(NamedTuple):
+    """Where a call stands in the program."""
+
+    module: str
+    code: CodeType
+    thread: int
+
+
+class Waiting(NamedTuple):
+    """What is known of a call. In the direct lane it is a bare tuple, after its reader."""
+
+    time: float
+    values: dict[Any, Any]
+    step: Any
+    commit: bool | None
+    site: tuple[Any, ...] | None
+    context: Context
+    clock: ClockState
+    source: str | None
+    priority: Any
+
+
+class _Partial(NamedTuple):
+    """What `commit=False` holds back."""
+
+    values: dict[str, Any]
+    step: int | None
+    source: str
+    priority: int
+    time: float
+
+
+class WandbCalls:
+    """Reads the calls of `wandb.log` for one run, in their order: a `Reader` of the direct lane.
+
+    A call whose source nobody has said is reported by the function that makes it, and each thread that is in
+    that function counts for itself: components that are at different steps hold each other's rows open
+    without a word in their code.
+
+    Args:
+        step_keys: Keys that say the training step, the first that is there counts.
+        priorities: Default priority by source.
+        max_step_jump: A step that is further away than this does not become the current one.
+
+    Thread-safety: none; the pipeline's lock guards it.
+    """
+
+    def __init__(self, step_keys: Iterable[str], priorities: Mapping[str, int], max_step_jump: int) -> None:
+        self._step_keys = tuple(step_keys)
+        self._max_step_jump = max_step_jump
+        self._priorities = priorities
+        self._partial: _Partial | None = None
+        self._current: int | None = None
+        self._count = 0
+        self._threads: dict[str, list[int]] = {}
+        self.calls = 0
+        """How many calls were read."""
+
+    @property
+    def waiting(self) -> int:
+        """How many values `commit=False` holds back."""
+        return 0 if self._partial is None else len(self._partial.values)
+
+    def samples(self, entry: tuple[Any, ...], ledger: Ledger) -> Iterable[Sample]:
+        """The samples of a call, and of what it ends the wait of."""
+        call = Waiting._make(entry[1:])
+        self.calls += 1
+        recorded = ledger.recorded
+        try:
+            return list(self._read(call, ledger))
+        except ValueError as error:
+            ledger.recorded = recorded + len(call.values)
+            ledger.reject(
+                "step", f"safe_wandb_log, source {call.source!r}", str(error), count=len(call.values)
+            )
+            return []
+        except Exception as error:  # a hostile value: what came of the call is given up
+            ledger.recorded = recorded + len(call.values)
+            text = f"a call cannot be read ({type(error).__name__})"
+            ledger.reject("values", "wandb.log", text, count=len(call.values))
+            return []
+
+    def settle(self, ledger: Ledger) -> Iterable[Sample]:
+        """What `commit=False` held back: nothing will commit it any more."""
+        return list(self._sealed(ledger))
+
+    def clear(self) -> None:
+        """Forget what is held back."""
+        self._partial = None
+
+    def _read(self, call: Waiting, ledger: Ledger) -> Iterator[Sample]:
+        source, step, reason = self._source_and_step(call)
+        priority = self._priority(call, source, ledger)
+        if call.step is not None and step is not None:
+            yield from self._sealed(ledger)
+            manner = self._manner(step, call.commit)
+            self._move(step)
+            yield from self._samples(call.values, step, source, priority, call.time, manner, reason, ledger)
+            return
+        partial = self._partial
+        if partial is not None and step is not None and partial.step not in (None, step):
+            yield from self._sealed(ledger)
+            partial = None
+        values = call.values
+        if partial is not None:
+            again = len(partial.values.keys() & values.keys())
+            ledger.recorded += again
+            ledger.overridden += again
+            values = {**partial.values, **values}
+            step = partial.step if step is None else step
+        if step is not None:
+            self._move(step)
+        if call.commit is False:
+            self._partial = _Partial(values, step, source, priority, call.time)
+            logger.debug("commit=False from %s: %d values wait for the next call", source, len(values))
+            return
+        self._partial = None
+        self._count += 1
+        manner = Manner.STANDS_ALONE if step is None else Manner.RIDES
+        at = self._current if step is None else step
+        yield from self._samples(values, at, source, priority, call.time, manner, reason, ledger)
+
+    def _samples(
+        self,
+        values: Mapping[str, Any],
+        step: int | None,
+        source: str,
+        priority: int,
+        time: float,
+        manner: Manner,
+        reason: str,
+        ledger: Ledger,
+    ) -> Iterator[Sample]:
+        if logger.isEnabledFor(logging.DEBUG):
+            logger.debug("step %s (%s), %s: %s from %s", step, reason, manner.value, [*values], source)
+        ledger.recorded += len(values)
+        call = Call(manner)
+        for key, value in values.items():
+            if type(value) is Unusable:
+                ledger.reject("value", f"wandb.log, key {key!r}", f"it cannot be copied: {value.why}")
+            elif not isinstance(key, str) or not key:
+                text = f"a key is a non-empty string; got {key!r}"
+                ledger.reject("key", f"wandb.log, source {source!r}", text)
+            else:
+                yield Sample(source, step, key, value, priority, time, Kind.VALUE, call)
+
+    def _sealed(self, ledger: Ledger) -> Iterator[Sample]:
+        partial, self._partial = self._partial, None
+        if partial is None:
+            return
+        step = self._current if partial.step is None else partial.step
+        manner = Manner.STANDS_ALONE if step is None else Manner.RIDES
+        yield from self._samples(
+            partial.values,
+            step,
+            partial.source,
+            partial.priority,
+            partial.time,
+            manner,
+            "commit=False",
+            ledger,
+        )
+
+    def _source_and_step(self, call: Waiting) -> tuple[str, int | None, str]:
+        said = call.source
+        if said is None and call.context:
+            said = call.context.get(SOURCE_KEY)  # type: ignore[assignment]
+        if said is not None:
+            said = str(said)
+        if call.step is not None:
+            given: int = call.step if type(call.step) is int else parse_step(call.step)
+            return said or self._function(call), given, "step="
+        step = step_of_baggage(call.context)
+        if step is not None:
+            return said or self._function(call), step, "training_step"
+        step = call.clock.step_of(said)
+        if step is not None:
+            # Who moved the clock reports for all that go by it.
+            return said or call.clock.owner or self._function(call), step, "step clock"
+        for key in self._step_keys:
+            if key in call.values:
+                try:
+                    return said or self._function(call), parse_step(call.values[key]), key
+                except ValueError:
+                    logger.debug("%s=%r is no step", key, call.values[key])
+        return said or self._function(call), None, "no step is known"
+
+    def _function(self, call: Waiting) -> str:
+        if call.site is None:
+            return "default"
+        site = Site._make(call.site)
+        name = getattr(site.code, "co_qualname", site.code.co_name)  # qualified from Python 3.11 on
+        source = site.module if name == "<module>" else f"{site.module}.{name}"
+        # Identifiers of threads are used again when these have ended, so the list stays short.
+        threads = self._threads.setdefault(source, [])
+        if site.thread not in threads:
+            threads.append(site.thread)
+        number = threads.index(site.thread)
+        return f"{source}#{number + 1}" if number else source
+
+    def _priority(self, call: Waiting, source: str, ledger: Ledger) -> int:
+        priority = call.priority
+        if priority is None and call.context:
+            priority = call.context.get(PRIORITY_KEY)
+        if priority is None:
+            return default_priority(source, self._priorities)
+        try:
+            return parse_priority(priority)
+        except ValueError as error:
+            ledger.say_once("priority", f"wandb.log, source {source!r}", f"{error}; the default is used")
+            return default_priority(source, self._priorities)
+
+    def _manner(self, step: int, commit: bool | None) -> Manner:
+        """What W&B would drop must not overwrite what it would keep: its count of steps is kept here too."""
+        if step < 0:
+            return Manner.STANDS_ALONE
+        if step < self._count:
+            return Manner.RIDES
+        self._count = step + 1 if commit else step
+        return Manner.JOINS
+
+    def _move(self, step: int) -> None:
+        now = self._current
+        if step < 0:
+            return
+        if now is None or now < step <= now + self._max_step_jump or step + self._max_step_jump < now:
+            self._current = step
+
+
+class Announcements:
+    """Reads what `update_training_step` says: a source has come to a step. A `Reader` of the direct lane.
+
+    Thread-safety: none; the pipeline's lock guards it.
+    """
+
+    waiting = 0
+
+    def samples(self, entry: tuple[Any, ...], ledger: Ledger) -> Iterable[Sample]:
+        """The progress, which is no value and is not counted as one."""
+        _, time, _, source, step = entry
+        return (Sample(source, step, "", None, 5, time, Kind.PROGRESS),)
+
+    def settle(self, ledger: Ledger) -> Iterable[Sample]:
+        """Nothing is held back."""
+        return ()
+
+    def clear(self) -> None:
+        """Nothing is held back."""

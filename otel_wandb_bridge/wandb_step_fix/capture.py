@@ -1,0 +1,66 @@
+"""The values of a call of `wandb.log`, as they are now: nothing that happens to them later changes the row.
+
+What W&B would turn into files when it is logged (images, tables, videos, charts) is turned into files now,
+by W&B itself, for the file behind it may be gone at the flush. What it would refuse, it refuses now, in its
+own words and at the caller's line.
+"""
+
+import json
+from typing import Any
+
+from wandb.sdk.data_types.utils import val_to_json
+from wandb.util import json_dumps_safer_history
+
+from ..record.snapshot import PLAIN, copied
+
+_ARRAYS = frozenset(("numpy",))
+_IMMUTABLE = frozenset(("jax", "jaxlib"))
+
+
+def captured(run: Any, values: dict[str, Any], step: int | None) -> dict[str, Any]:
+    """Turn values into what the row will hold.
+
+    Args:
+        run: The run that the files go to.
+        values: Anything that `run.log` takes, by key; it is not changed.
+        step: A part of the names of files.
+
+    Raises:
+        Exception: what W&B raises for values that it cannot take.
+    """
+    values = _own_dicts(values)
+    if _has_chart(values):
+        # What `run.log` does first of all; a chart is a table under another key, and a part of the config.
+        values = run._serialize_custom_charts(values)
+    return _dict_captured(run, values, 0 if step is None else step)
+
+
+def _own_dicts(values: dict[str, Any]) -> dict[str, Any]:
+    return {key: _own_dicts(value) if isinstance(value, dict) else value for key, value in values.items()}
+
+
+def _has_chart(values: dict[str, Any]) -> bool:
+    return any(
+        _has_chart(value) if isinstance(value, dict) else hasattr(value, "set_key") and hasattr(value, "spec")
+        for value in values.values()
+    )
+
+
+def _dict_captured(run: Any, values: dict[str, Any], step: int) -> dict[str, Any]:
+    return {key: _captured(run, key, value, step) for key, value in values.items()}
+
+
+def _captured(run: Any, key: str, value: Any, step: int) -> Any:
+    if type(value) in PLAIN:
+        return value
+    if isinstance(value, dict):
+        return _dict_captured(run, value, step)
+    module = type(value).__module__.partition(".")[0]
+    if module in _IMMUTABLE:
+        return value
+    if module in _ARRAYS or (hasattr(value, "detach") and hasattr(value, "clone")):
+        return copied(value)
+    if type(value) in (list, tuple) and PLAIN.issuperset(map(type, value)):
+        return list(value)
+    bound = val_to_json(run, key, value, namespace=step, ignore_copy_err=True)
+    return json.loads(json_dumps_safer_history(bound)) if bound is value else bound

@@ -1,0 +1,27 @@
+"""Options of `patch_wandb_log` where nobody calls it."""
+
+import os
+from typing import Any
+
+BUFFER_SIZE = "WANDB_STEP_FIX_BUFFER_SIZE"
+FLUSH_INTERVAL = "WANDB_STEP_FIX_FLUSH_INTERVAL"
+
+
+def options_in_environment() -> dict[str, Any]:
+    """`buffer_size` and `flush_interval`; the exporter reads its own variables (`OTEL_WANDB_HOLD`, ...).
+
+    Raises:
+        ValueError: naming the variable, what came and what is expected.
+    """
+    options: dict[str, Any] = {}
+    for variable, option, parse in (
+        (BUFFER_SIZE, "buffer_size", int),
+        (FLUSH_INTERVAL, "flush_interval", float),
+    ):
+        text = os.environ.get(variable, "").strip()
+        if text:
+            try:
+                options[option] = parse(text)
+            except ValueError:
+                raise ValueError(f"environment variable {variable}={text!r}: a number is expected") from None
+    return options

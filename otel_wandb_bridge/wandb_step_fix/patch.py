@@ -1,0 +1,241 @@
+"""Every way into a run, caught: `wandb.log`, `run.log`, and whatever was bound to them before.
+
+All of them end in `Run._log`, which is where they are caught (see `write.traffic` for why a private name).
+What W&B checks on the way there (a finished run, an attach) it goes on checking. `Run.log` is replaced too,
+for speed alone: W&B's own decorators around it cost more than all that happens here.
+
+Patches of other people stay in force, whatever the order they come and go in: where one of theirs is below
+ours on `Run.log`, each call goes through it; where one is above ours, ours stays in it when it is taken off,
+and does nothing.
+"""
+
+import functools
+import logging
+import operator
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import CodeType, FrameType, MethodType
+from typing import Any
+
+import wandb
+from opentelemetry.context import get_current
+from wandb import wandb_run
+
+from ..record.clock import STEP_CLOCK
+from ..record.snapshot import PLAIN
+from ..write.axes import watch_definitions
+from ..write.hooks import around
+from ..write.traffic import is_writing
+from .calls import Waiting
+from .capture import captured
+from .routes import ROUTES, Route, Settings
+
+logger = logging.getLogger("wandb_step_fix")
+
+_LARGEST_STEP = 2**63 - 1
+_MISSING: Any = object()
+_OURS = ("otel_wandb_bridge.wandb_step_fix.", "wandb.")
+_WANDB = str(Path(wandb.__file__).parent)
+
+_lock = threading.RLock()
+_take_off: list[Callable[[], None]] = []
+_settings: Settings | None = None
+_by_id = ROUTES.by_id
+
+
+def patch(settings: Settings) -> None:
+    """Catch all calls from now on, with these settings for the runs to come."""
+    global _settings
+    with _lock:
+        _settings = settings
+        if _take_off:
+            return
+        _take_off.append(around(wandb_run.Run, "_log", _catch, outermost=True))
+        _take_off.append(watch_definitions())
+        _take_off.append(_replace_log())
+    logger.debug("wandb.log is patched")
+
+
+def unpatch() -> None:
+    """Catch no calls any longer, and write all that was caught."""
+    global _settings
+    with _lock:
+        if not _take_off:
+            return
+        while _take_off:
+            _take_off.pop()()
+        _settings = None
+    ROUTES.close()
+    logger.debug("wandb.log is as it was")
+
+
+def is_patched() -> bool:
+    """Whether calls are caught."""
+    return bool(_take_off)
+
+
+def take(
+    run: Any, route: Route, data: dict[str, Any], step: int | None, commit: bool | None, frame: FrameType
+) -> None:
+    """Put a call into the lane of its run.
+
+    Raises:
+        Exception: what W&B raises for values that it cannot take.
+    """
+    values = data.copy()
+    if not _are_plain(values):
+        values = captured(run, values, step)
+    route.lane.put(
+        (
+            route.calls,
+            time.time(),
+            values,
+            step,
+            commit,
+            _site(frame),
+            get_current(),
+            STEP_CLOCK.state,
+            None,
+            None,
+        )
+    )
+
+
+def _site(frame: FrameType) -> tuple[str, CodeType, int]:
+    return frame.f_globals.get("__name__", "?"), frame.f_code, threading.get_ident()
+
+
+def _are_plain(values: Mapping[str, Any]) -> bool:
+    try:
+        return PLAIN.issuperset({*map(type, values.values())})
+    except TypeError:  # a type that cannot be hashed
+        return False
+
+
+def _replace_log() -> Callable[[], None]:
+    kind: Any = wandb_run.Run
+    original = kind.log
+
+    @functools.wraps(original)
+    def log(
+        self: Any, data: Any = _MISSING, step: Any = None, commit: Any = None, *args: Any, **more: Any
+    ) -> Any:
+        route = _by_id.get(id(self))
+        if (
+            route is not None
+            and type(data) is dict
+            and (step is None or (type(step) is int and step <= _LARGEST_STEP))
+            and not (args or more or is_writing())
+            and _has_text_keys(data)
+        ):
+            take(self, route, data, step, commit, sys._getframe(1))
+            return None
+        # As it came, as far as it can be told: W&B is to judge it.
+        given = () if data is _MISSING else (data,)
+        if step is not None:
+            more["step"] = step
+        if commit is not None:
+            more["commit"] = commit
+        return original(self, *given, *args, **more)
+
+    if not _is_of_wandb(original):  # somebody else's patch wants to see each call
+        return lambda: None
+    kind.log = log
+    _rebind(log)
+
+    def put_back() -> None:
+        if kind.log is log:
+            kind.log = original
+            _rebind(original)
+
+    return put_back
+
+
+def _rebind(log: Callable[..., Any]) -> None:
+    """`wandb.log` is a method that was bound when its run was made."""
+    present = wandb.log
+    if isinstance(present, MethodType) and isinstance(present.__self__, wandb_run.Run):
+        bound = present.__func__
+        if getattr(bound, "__wrapped__", None) is log or getattr(log, "__wrapped__", None) is bound:
+            wandb.log = MethodType(log, present.__self__)
+
+
+def _is_of_wandb(function: Any) -> bool:
+    return str(getattr(getattr(function, "__code__", None), "co_filename", "")).startswith(_WANDB)
+
+
+def _has_text_keys(data: dict[Any, Any]) -> bool:
+    try:
+        "".join(data)
+    except TypeError:
+        return False
+    return True
+
+
+def _catch(
+    call: Callable[..., Any],
+    run: Any,
+    data: Any = _MISSING,
+    step: Any = None,
+    commit: Any = None,
+    **more: Any,
+) -> Any:
+    settings = _settings
+    if settings is not None and not more and not is_writing():
+        usable, number = _usable(data, step)
+        if usable and _caught(run, dict(data), number, commit, settings):
+            return None
+    given = () if data is _MISSING else (data,)
+    return call(run, *given, step=step, commit=commit, **more)
+
+
+def _caught(
+    run: Any, data: dict[str, Any], step: int | None, commit: bool | None, settings: Settings
+) -> bool:
+    values = data if _are_plain(data) else captured(run, data, step)
+    call = Waiting(
+        time.time(),
+        values,
+        step,
+        commit,
+        _site(_caller(sys._getframe(2))),
+        get_current(),
+        STEP_CLOCK.state,
+        None,
+        None,
+    )
+    return ROUTES.put(run, call, settings)
+
+
+def _usable(data: Any, step: Any) -> tuple[bool, int | None]:
+    """Whether W&B would take the call; what it would not, it is to refuse in its own words."""
+    if not isinstance(data, Mapping) or any(not isinstance(key, str) for key in data):
+        return False, None
+    if step is None:
+        return True, None
+    try:
+        number = operator.index(step)
+    except TypeError:
+        return False, None
+    return not isinstance(step, bool) and abs(number) <= _LARGEST_STEP, number
+
+
+def _caller(frame: FrameType) -> FrameType:
+    """The frame that is neither ours nor W&B's."""
+    back: FrameType | None = frame
+    while back is not None and str(back.f_globals.get("__name__", "")).startswith(_OURS):
+        frame, back = back, back.f_back
+    return frame if back is None else back
+
+
+def _after_fork() -> None:
+    global _lock
+    _lock = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

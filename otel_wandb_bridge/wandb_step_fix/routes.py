@@ -1,0 +1,257 @@
+"""Where the calls for a run go: into the direct lane of the exporter that writes this run."""
+
+import logging
+import os
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from typing import Any
+
+from opentelemetry import metrics
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
+
+from ..attributes import LANE_SCOPE
+from ..bridge import Bridge
+from ..exporter import WandbMetricExporter, exporter_of
+from ..record import DirectLane
+from ..record.lane_gauges import LaneGauges
+from ..stats import Stats, stats_of
+from ..write import before_finish, is_of_another_process
+from .calls import Announcements, Waiting, WandbCalls
+from .child import Immediate
+
+logger = logging.getLogger("wandb_step_fix")
+
+# The step of an environment may leap by millions; a timestamp is still further.
+MAX_STEP_JUMP = 1_000_000_000
+PRIORITIES = {"trainer": 0, "evaluation": 1, "debug": 10}
+
+
+class Settings:
+    """What the exporters that the drop-in makes are made with.
+
+    Args:
+        buffer_size: From this many waiting calls on, they are flushed before the interval is over.
+        flush_interval: Seconds.
+        options: Those of `WandbMetricExporter`.
+
+    Raises:
+        TypeError, ValueError: naming the option, what came and what is expected.
+    """
+
+    def __init__(self, buffer_size: int, flush_interval: float, options: Mapping[str, Any]) -> None:
+        if isinstance(buffer_size, bool) or not isinstance(buffer_size, int) or buffer_size < 1:
+            raise ValueError(f"buffer_size must be a number of calls, at least 1; got {buffer_size!r}")
+        is_number = isinstance(flush_interval, (int, float)) and not isinstance(flush_interval, bool)
+        if not is_number or not 0 < flush_interval < float("inf"):
+            raise ValueError(
+                f"flush_interval must be a number of seconds, greater than 0; got {flush_interval!r}"
+            )
+        self.buffer_size = buffer_size
+        self.flush_interval = float(flush_interval)
+        self.options = {"max_step_jump": MAX_STEP_JUMP, **options}
+        self.options["priorities"] = {**PRIORITIES, **(self.options.get("priorities") or {})}
+        WandbMetricExporter.check(**self.options)
+
+
+class Route:
+    """The way of one run's calls.
+
+    Thread-safety: safe from any thread.
+    """
+
+    def __init__(
+        self, run: Any, exporter: WandbMetricExporter, settings: Settings, bridge: Bridge | None
+    ) -> None:
+        self.run = run
+        self.exporter = exporter
+        self.bridge = bridge
+        """Ours to shut down; None where the exporter is somebody else's."""
+        self.lane: DirectLane = exporter.open_lane()
+        options = exporter.options
+        self.calls = WandbCalls(
+            (*options.step_keys, options.step_metric), options.priorities, options.policy.max_step_jump
+        )
+        self.announcements = Announcements()
+        self.lane.add_reader(self.calls)
+        if bridge is not None:
+            self.lane.high_water = settings.buffer_size
+            self.lane.gauges = gauges()
+
+    def counts(self) -> dict[str, int]:
+        """What became of its calls."""
+        return {**counts_of(self.exporter.stats()), "total_logs": self.calls.calls + self.lane.entries}
+
+    def close(self) -> None:
+        """The run is over, or somebody else writes it from now on."""
+        if self.bridge is not None:
+            self.bridge.shutdown()
+
+
+def counts_of(stats: Stats) -> dict[str, int]:
+    """All whole numbers of `stats`, by name."""
+    return {name: value for name, value in asdict(stats).items() if isinstance(value, int)}
+
+
+_gauges: LaneGauges | None = None
+
+
+def gauges() -> LaneGauges:
+    """What is logged as gauges of the global meter provider: of the one that is, or the one to come."""
+    global _gauges
+    if _gauges is None:
+        _gauges = LaneGauges(metrics.get_meter(LANE_SCOPE))
+    return _gauges
+
+
+class Routes:
+    """The routes of all runs of this process, each made at the first call.
+
+    Thread-safety: safe from any thread; looking one up in `by_id` needs no lock.
+    """
+
+    def __init__(self) -> None:
+        self.by_id: dict[int, Route] = {}
+        """By `id(run)`; a route keeps its run alive until it finishes."""
+        self.ended: Counter[str] = Counter()
+        """The counts of the routes that are over."""
+        self.immediate: dict[int, Immediate] = {}
+        """Runs of another process, by `id(run)`."""
+        self._lock = threading.RLock()
+        self._take_off: Callable[[], None] | None = None
+
+    def route(self, run: Any, settings: Settings) -> Route | None:
+        """The route of a run; None where there can be none, which is said once."""
+        route = self.by_id.get(id(run))
+        try:
+            while route is None:
+                # Before the lock: an exporter that is flushing may want ours, to have a run given way to it.
+                exporter = exporter_of(run)
+                with self._lock:
+                    route = self.by_id.get(id(run)) or self._new_route(run, exporter, settings)
+        except Exception:
+            logger.exception("wandb.log goes to W&B as it is: there is no bridge for run %r", run)
+        return route
+
+    def put(self, run: Any, call: Waiting, settings: Settings) -> bool:
+        """Send a call on its way; False where there is none.
+
+        Raises:
+            Exception: what `run.log` raises where the call is written at once.
+        """
+        if is_of_another_process(run):
+            immediate = self.immediate.get(id(run))
+            if immediate is None:
+                with self._lock:
+                    immediate = self.immediate.setdefault(id(run), Immediate(run, settings.options))
+            immediate.write((immediate.calls, *call._replace(commit=True)))
+            return True
+        route = self.route(run, settings)
+        if route is not None:
+            route.lane.put((route.calls, *call))
+        return route is not None
+
+    def close(self) -> None:
+        """End all routes: what waits is written."""
+        with self._lock:
+            routes = list(self.by_id.values())
+        for route in routes:
+            self._end(route)
+        with self._lock:
+            if self._take_off is not None:
+                self._take_off()
+                self._take_off = None
+
+    def flush(self, timeout: float) -> bool:
+        """Write what waits, of all runs; whether all of it was written within `timeout` seconds."""
+        end = time.monotonic() + timeout
+        flushed = [_flushed(route, end) for route in list(self.by_id.values())]
+        return all(flushed)
+
+    def counts(self) -> Counter[str]:
+        """What became of all calls so far."""
+        with self._lock:
+            total = Counter(self.ended)
+            routes, immediate = list(self.by_id.values()), list(self.immediate.values())
+        for route in routes:
+            total.update(route.counts())
+        for each in immediate:
+            total.update(
+                {
+                    **counts_of(stats_of(each.ledger, waiting=0, shed=0, pending=0)),
+                    "total_logs": each.calls.calls,
+                }
+            )
+        return total
+
+    def after_fork(self) -> None:
+        """In a forked child: these runs are the parent's."""
+        self._lock = threading.RLock()
+        self.by_id.clear()
+        self.ended.clear()
+        self.immediate.clear()
+
+    def _new_route(self, run: Any, exporter: WandbMetricExporter | None, settings: Settings) -> Route | None:
+        bridge = None
+        if exporter is None:
+            try:
+                exporter, bridge = _new_bridge(run, settings)
+            except ValueError:
+                if exporter_of(run) is None:
+                    raise
+                return None  # somebody was quicker
+            exporter.gives_way(lambda: self._give_way(run))
+        route = Route(run, exporter, settings, bridge)
+        if self._take_off is not None:
+            self._take_off()
+        # The latest of all, so that the exporters have written by then.
+        self._take_off = before_finish(self._on_finish)
+        self.by_id[id(run)] = route
+        logger.debug(
+            "run %s: %s", getattr(run, "id", run), "a bridge of its own" if bridge else "it has a bridge"
+        )
+        return route
+
+    def _give_way(self, run: Any) -> None:
+        route = self.by_id.get(id(run))
+        if route is not None:
+            self._end(route)
+
+    def _on_finish(self, run: Any) -> None:
+        for route in list(self.by_id.values()):
+            if run is None or route.run is run:
+                self._end(route)
+
+    def _end(self, route: Route) -> None:
+        with self._lock:
+            if self.by_id.pop(id(route.run), None) is None:
+                return
+        route.close()
+        with self._lock:
+            self.ended.update(route.counts())
+
+
+def _flushed(route: Route, end: float) -> bool:
+    left = max(0.0, end - time.monotonic()) * 1e3
+    if route.bridge is not None:
+        return route.bridge.force_flush(left)
+    collected = route.exporter.collect(left)
+    return route.exporter.force_flush(max(0.0, end - time.monotonic()) * 1e3) and collected
+
+
+def _new_bridge(run: Any, settings: Settings) -> tuple[WandbMetricExporter, Bridge]:
+    exporter = WandbMetricExporter(run, **settings.options)
+    reader = PeriodicExportingMetricReader(exporter, export_interval_millis=settings.flush_interval * 1e3)
+    # Not the global provider, which a program may set only once, and wants to set by itself.
+    provider = MeterProvider([reader], shutdown_on_exit=False)
+    return exporter, Bridge(provider, reader, exporter, owns_provider=True)
+
+
+ROUTES = Routes()
+"""Those of this process."""
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=ROUTES.after_fork)

@@ -1,0 +1,83 @@
+"""Which keys of a run have an axis that somebody else has defined: a framework, or the user.
+
+W&B binds a key to the axis that was defined for it last and by name; a definition of ours would take it away
+from `define_metric("*", step_metric="train/global_step")`. Python keeps no record of the definitions, so the
+calls are watched: `Run._define_metric`, in which `wandb.define_metric`, `run.define_metric` and bound methods
+saved before all end. It is private, and the public ones are captured too early to be wrapped
+(`tests/write/test_axes.py` fails by name should it go).
+"""
+
+import threading
+import weakref
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from wandb import wandb_run
+
+from .hooks import around
+from .run import Run
+
+_axes: "weakref.WeakKeyDictionary[Run, Axes]" = weakref.WeakKeyDictionary()
+_defining: set[int] = set()
+
+
+class Axes:
+    """The definitions of one run that are not ours.
+
+    Thread-safety: safe from any thread.
+    """
+
+    def __init__(self) -> None:
+        self._names: dict[str, str] = {}
+        self._globs: dict[str, str] = {}
+        self.version = 0
+        """Counts the definitions."""
+
+    def note(self, name: str, step_metric: str | None) -> None:
+        """A definition has come."""
+        if step_metric:
+            stem, star, _ = name.partition("*")
+            patterns = self._globs if star else self._names
+            patterns[stem.replace("\\.", ".")] = step_metric
+            self.version += 1
+
+    def of(self, key: str) -> str | None:
+        """The axis of a key: defined by its name, else by the longest glob that matches; None: by nobody."""
+        if key in self._names:
+            return self._names[key]
+        stems = [stem for stem in tuple(self._globs) if key.startswith(stem)]
+        return self._globs[max(stems, key=len)] if stems else None
+
+
+def axes_of(run: Run) -> Axes:
+    """What is known of a run: its definitions since somebody watches."""
+    axes = _axes.get(run)
+    if axes is None:
+        axes = _axes[run] = Axes()
+    return axes
+
+
+@contextmanager
+def defining() -> Iterator[None]:
+    """What is defined inside is ours."""
+    thread = threading.get_ident()
+    _defining.add(thread)
+    try:
+        yield
+    finally:
+        _defining.discard(thread)
+
+
+def watch_definitions() -> Callable[[], None]:
+    """Note the definitions of all runs from now on. Returns a function that ends it."""
+    return around(wandb_run.Run, "_define_metric", _note_and_define)
+
+
+def _note_and_define(call: Callable[..., Any], run: Run, *args: Any, **kwargs: Any) -> Any:
+    defined = call(run, *args, **kwargs)
+    if threading.get_ident() not in _defining:
+        name = args[0] if args else kwargs.get("name")
+        step_metric = args[1] if len(args) > 1 else kwargs.get("step_metric")
+        axes_of(run).note(str(name), getattr(step_metric, "name", step_metric))
+    return defined

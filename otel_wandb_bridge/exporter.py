@@ -31,7 +31,7 @@ from .pipeline import Pipeline
 from .record import INSTRUMENTS, DirectLane, Intake, StepAggregation
 from .record.clock import STEP_CLOCK
 from .record.sdk import readers_of
-from .records import Sample
+from .records import Bundle, Sample
 from .stats import Stats, stats_of
 from .write import Run, before_finish
 
@@ -292,7 +292,7 @@ class WandbMetricExporter(MetricExporter):
     def _on_instrument(self, instrument: Instrument) -> None:
         self._flusher.start()
 
-    def _batches(self, until: float | None, *, everything: bool = False) -> Iterator[list[Sample]]:
+    def _batches(self, until: float | None, *, everything: bool = False) -> Iterator[list[Sample | Bundle]]:
         return self._lane.batches(self._pipeline.ledger, until, everything=everything)
 
     def _drain(self, deadline: float | None) -> bool:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from .ledger import Ledger
 from .options import Options
 from .reconcile import Reconciler
-from .records import Kind, Sample
+from .records import Bundle, Kind, Sample
 from .write import Run, RunTarget
 
 _DEFERRED_SECONDS = 1.0
@@ -52,7 +52,7 @@ class Pipeline:
     def take(
         self,
         samples: list[Sample],
-        batches: Iterable[list[Sample]] = (),
+        batches: Iterable[list[Sample | Bundle]] = (),
         *,
         until: float | None = None,
         deadline: float | None = None,
@@ -79,7 +79,7 @@ class Pipeline:
             for batch in batches:
                 upto = bisect_right(samples, batch[-1].time, taken, key=_measured_at)
                 collected, taken = samples[taken:upto], upto
-                self._add(heapq.merge(collected, batch, key=_measured_at))
+                self._add(heapq.merge(collected, batch, key=_measured_at) if collected else batch)
                 if not self.commit(deadline=deadline):
                     return False
             collected, taken = samples[taken:], len(samples)
@@ -174,12 +174,17 @@ class Pipeline:
         # Nothing waits twice: should the wall clock have been set back, `until` is long before all of it.
         return list(heapq.merge(waited, samples, key=_measured_at)) if waited else samples
 
-    def _add(self, samples: Iterable[Sample]) -> None:
+    def _add(self, samples: Iterable[Sample | Bundle]) -> None:
         self._reconciler.add(self._usable(samples), self._clock())
 
-    def _usable(self, samples: Iterable[Sample]) -> Iterator[Sample]:
+    def _usable(self, samples: Iterable[Sample | Bundle]) -> Iterator[Sample | Bundle]:
         for sample in samples:
-            if sample.kind is Kind.PROGRESS:
+            if type(sample) is Bundle:
+                if self.target.is_over:
+                    self._too_late(sample.source, len(sample.values))
+                else:
+                    yield sample  # `wandb.log` may log what it likes, the axis too
+            elif sample.kind is Kind.PROGRESS:
                 yield sample
             elif sample.key == self._step_metric and not self._may_stand_on_the_axis(sample):
                 self._about_the_axis(sample)
@@ -187,13 +192,13 @@ class Pipeline:
                 # An observable is read again and again; nobody misses what was read where there is no run.
                 self.ledger.rejected["no run"] += 1
             elif self.target.is_over:
-                self._too_late(sample)
+                self._too_late(sample.source, 1)
             else:
                 yield sample
 
     def _may_stand_on_the_axis(self, sample: Sample) -> bool:
-        # Whoever logs the axis with its own step says nothing new; `wandb.log` may log what it likes.
-        return sample.call is not None or (sample.kind is Kind.VALUE and _is_step(sample.value, sample.step))
+        # Whoever logs the axis with its own step says nothing new.
+        return sample.kind is Kind.VALUE and _is_step(sample.value, sample.step)
 
     def _about_the_axis(self, sample: Sample) -> None:
         text = (
@@ -201,10 +206,10 @@ class Pipeline:
         )
         self.ledger.reject("axis", repr(sample.key), text)
 
-    def _too_late(self, sample: Sample) -> None:
+    def _too_late(self, source: str, samples: int) -> None:
         text = "it records after the run has finished; these samples have no run to go to"
         level = logging.INFO if self.is_superseded else logging.WARNING
-        self.ledger.reject("finished", f"source {sample.source!r}", text, level=level)
+        self.ledger.reject("finished", f"source {source!r}", text, count=samples, level=level)
 
     def _shed_what_is_too_much(self) -> None:
         excess = self._reconciler.pending - self._policy.max_pending
@@ -223,5 +228,5 @@ def _is_step(value: object, step: int | None) -> bool:
     return step is not None and isinstance(value, (int, float)) and value == step
 
 
-def _measured_at(sample: Sample) -> float:
+def _measured_at(sample: Sample | Bundle) -> float:
     return sample.time

@@ -4,9 +4,9 @@ The stages know each other through these records alone. They import the standard
 """
 
 import enum
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, final
 
 DEFAULT_PRIORITY = 5
 """Where nothing is said. 0 is the highest priority, 10 the lowest."""
@@ -31,30 +31,16 @@ class Kind(enum.Enum):
 
 
 class Manner(enum.Enum):
-    """How the values of one call of `wandb.log` go into a row."""
+    """How the values of one call go into a row."""
 
     JOINS = "joins"
-    """Each for itself, as any sample: the call named its step, and the later one stands."""
+    """Each for itself, as any sample: of two values of one key, one stands."""
     RIDES = "rides"
     """All together, in the row of their step where they overwrite nothing there, else in one of their own."""
     STANDS_ALONE = "stands alone"
     """A row of its own, at the step that is current."""
 
     __hash__ = object.__hash__
-
-
-class Call:
-    """Identifies one call of `wandb.log`, whose values stay together."""
-
-    __slots__ = ("manner",)
-
-    def __init__(self, manner: Manner) -> None:
-        self.manner = manner
-
-    @property
-    def stays_together(self) -> bool:
-        """Whether its values share one row, and overwrite nothing in it."""
-        return self.manner is not Manner.JOINS
 
 
 class Sample(NamedTuple):
@@ -72,8 +58,44 @@ class Sample(NamedTuple):
     time: float
     """When it was measured: seconds since the epoch."""
     kind: Kind = Kind.VALUE
-    call: Call | None = None
-    """Where it comes from `wandb.log`."""
+
+
+@final
+class Bundle:
+    """The values of one call: as good as a sample for each, which need not be made.
+
+    It stands in for each of its samples where only what they have in common is asked.
+    """
+
+    __slots__ = ("manner", "priority", "source", "step", "time", "values")
+
+    kind = Kind.VALUE
+    samples = 1
+
+    def __init__(
+        self,
+        source: str,
+        step: int | None,
+        values: dict[str, Any],
+        priority: int,
+        time: float,
+        manner: Manner = Manner.JOINS,
+    ) -> None:
+        self.source = source
+        self.step = step
+        self.values = values
+        self.priority = priority
+        self.time = time
+        self.manner = manner
+
+    def __iter__(self) -> Iterator[Sample]:
+        """The samples that it stands for."""
+        for key, value in self.values.items():
+            yield Sample(self.source, self.step, key, value, self.priority, self.time)
+
+    def value_of(self, key: str) -> Any:
+        """The value of one of the samples."""
+        return self.values[key]
 
 
 @dataclass(frozen=True, slots=True)

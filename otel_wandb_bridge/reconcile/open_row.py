@@ -1,15 +1,16 @@
 """A row in the making: the samples of one step, merged as they come."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from copy import copy
-from typing import Any
+from typing import Any, final
 
-from ..records import Call, Distribution, Kind, Manner, Row, Sample
+from ..records import Bundle, Distribution, Kind, Manner, Row, Sample
 
 SUMMED = frozenset((Kind.INCREMENT, Kind.OBSERVATION))
 """Kinds of which every sample goes into the value: they override nothing."""
 
 
+@final
 class Slot:
     """What one key holds so far."""
 
@@ -22,6 +23,10 @@ class Slot:
         self.time = sample.time
         self.source = sample.source
         self.samples = 1
+
+    def value_of(self, key: str) -> Any:
+        """What the key holds; a `Bundle` stands for many keys."""
+        return self.value
 
     def copy(self) -> "Slot":
         """A slot that can take samples in without changing this one."""
@@ -37,16 +42,16 @@ class OpenRow:
     Thread-safety: none; the pipeline's lock guards it.
     """
 
-    __slots__ = ("call", "late", "riders", "samples", "slots", "step", "time")
+    __slots__ = ("_bundles", "late", "riders", "samples", "slots", "step", "time")
 
     def __init__(self, step: int | None, *, late: bool = False) -> None:
         self.step = step
         self.late = late
-        self.call: Call | None = None
-        """The call that the row is for, where that stands alone."""
-        self.slots: dict[str, Slot] = {}
-        self.riders: list[Sample] = []
-        """Samples that go with this row where they overwrite nothing: the unstepped, and those of calls."""
+        self.slots: dict[str, Slot | Bundle] = {}
+        self._bundles: list[Bundle] | None = []
+        """All that the row holds, as long as that is disjoint bundles alone; None: look at the slots."""
+        self.riders: list[Sample | Bundle] = []
+        """What goes with this row where it overwrites nothing: unstepped samples, and calls as a whole."""
         self.samples = 0
         """How many samples wait here, riders included."""
         self.time = 0.0
@@ -67,7 +72,7 @@ class OpenRow:
         """
         if sample.time > self.time:
             self.time = sample.time
-        slot = self.slots.get(sample.key)
+        slot = self._slot(sample.key)
         if slot is None:
             self.slots[sample.key] = Slot(sample)
             self.samples += 1
@@ -92,16 +97,44 @@ class OpenRow:
         self.samples += 1 - overridden
         return overridden, again
 
-    def ride(self, sample: Sample) -> None:
-        """Take a sample along; those of one call come one after the other."""
-        self.riders.append(sample)
-        self.samples += 1
+    def take(self, bundle: Bundle) -> tuple[int, int]:
+        """Take a bundle in: what `merge` does for each of its samples.
+
+        Returns:
+            How many samples were overridden, and how many its source had already reported.
+        """
+        values = bundle.values
+        if self.slots.keys().isdisjoint(values):
+            if bundle.time > self.time:
+                self.time = bundle.time
+            self.slots.update(dict.fromkeys(values, bundle))
+            self.samples += len(values)
+            if self._bundles is not None:
+                self._bundles.append(bundle)
+            return 0, 0
+        merged = [self.merge(sample) for sample in bundle]
+        return sum(overridden for overridden, _ in merged), sum(again for _, again in merged)
+
+    def ride(self, rider: Sample | Bundle) -> None:
+        """Take a sample or a bundle along."""
+        self.riders.append(rider)
+        self.samples += size_of(rider)
+
+    def drop(self, key: str) -> int:
+        """Give up what a key holds. Returns how many samples that was."""
+        self._bundles = None
+        return self.slots.pop(key).samples
+
+    @property
+    def has_totals(self) -> bool:
+        """Whether there may be running totals in it."""
+        return self._bundles is None
 
     def seated(self, folding: Iterable[Sample]) -> tuple["OpenRow", list["OpenRow"], int]:
         """This row as it is to be committed, with all that goes along in its place.
 
-        Riders take a free key of this row, else of a further row with the same step; those of one call stay
-        together. Late samples of other steps (`folding`) take a free key; what is the row's own always
+        Riders take a free key of this row, else of a further row with the same step; those of one bundle
+        stay together. Late samples of other steps (`folding`) take a free key; what is the row's own always
         stands. The row itself is left as it is, so that a commit that fails can be tried again with what
         has come in since.
 
@@ -109,8 +142,9 @@ class OpenRow:
             The row, the further rows to be committed after it, and how many samples were overridden.
         """
         row = OpenRow(self.step, late=self.late)
-        row.slots = {key: slot.copy() for key, slot in self.slots.items()}
-        row.samples, row.time = self.samples - len(self.riders), self.time
+        row.slots = {key: slot.copy() if type(slot) is Slot else slot for key, slot in self.slots.items()}
+        row._bundles = None if self._bundles is None else [*self._bundles]
+        row.samples, row.time = self.samples - sum(map(size_of, self.riders)), self.time
         overridden = 0
         for sample in folding:
             if row.has_room_for(sample):
@@ -121,52 +155,63 @@ class OpenRow:
         alone: list[OpenRow] = []
         # Where the search for a free row begins: a key that is taken n times is not looked for n times.
         full: dict[str, int] = {}
-        for group in _groups(self.riders):
-            if group[0].call is not None and group[0].call.manner is Manner.STANDS_ALONE:
-                place = OpenRow(self.step, late=self.late)
-                alone.append(place)
-            else:
-                seat = max(full.get(sample.key, 0) for sample in group)
-                while True:
-                    if seat > len(further):
-                        further.append(OpenRow(self.step, late=self.late))
-                    place = further[seat - 1] if seat else row
-                    if all(place.has_room_for(sample) for sample in group):
-                        break
-                    seat += 1
-                full.update((sample.key, seat) for sample in group)
-            for sample in group:
-                overridden += place.merge(sample)[0]
+        for rider in self.riders:
+            if type(rider) is Bundle and rider.manner is Manner.STANDS_ALONE:
+                alone.append(OpenRow(self.step, late=self.late))
+                alone[-1].take(rider)
+                continue
+            keys = rider.values if type(rider) is Bundle else (rider.key,)
+            seat = max(full.get(key, 0) for key in keys)
+            while True:
+                if seat > len(further):
+                    further.append(OpenRow(self.step, late=self.late))
+                place = further[seat - 1] if seat else row
+                if place.has_room_for(rider):
+                    break
+                seat += 1
+            full.update(dict.fromkeys(keys, seat))
+            overridden += place.take(rider)[0] if type(rider) is Bundle else place.merge(rider)[0]
         further = sorted([*further, *alone], key=_time)
         if not row.slots and further:
             row = further.pop(0)
         return row, further, overridden
 
-    def has_room_for(self, sample: Sample) -> bool:
-        """Whether the sample can be taken in without overriding anything (but its equal, in a call)."""
-        slot = self.slots.get(sample.key)
-        if slot is None:
-            return True
-        if slot.kind is not sample.kind:
-            return False
-        if sample.kind in SUMMED:
-            return True
-        return sample.call is not None and _are_equal(slot.value, sample.value)
+    def has_room_for(self, rider: Sample | Bundle) -> bool:
+        """Whether it can be taken in without overriding anything (but its equal, in a bundle)."""
+        if type(rider) is Bundle:
+            taken = self.slots.keys() & rider.values.keys()
+            return all(_are_equal(self.slots[key].value_of(key), rider.values[key]) for key in taken)
+        slot = self.slots.get(rider.key)
+        return slot is None or (slot.kind is rider.kind and rider.kind in SUMMED)
 
     def finish(self, totals: dict[str, float]) -> Row:
         """The row as it is to be written; `totals` are the running totals before it, by key."""
+        values: dict[str, Any] = {}
+        if self._bundles is not None:
+            for bundle in sorted(self._bundles, key=_priority):
+                values.update(bundle.values)
+            return Row(self.step, values, self.time, self.samples, self.late)
         slots = self.slots.items()
         if len({slot.priority for slot in self.slots.values()}) > 1:
             slots = sorted(slots, key=lambda item: item[1].priority)  # type: ignore[assignment]
-        values: dict[str, Any] = {}
         for key, slot in slots:
+            value = slot.value_of(key)
             if slot.kind is Kind.INCREMENT:
-                values[key] = totals.get(key, 0) + slot.value
+                values[key] = totals.get(key, 0) + value
             elif slot.kind is Kind.OBSERVATION:
-                values[key] = Distribution(tuple(slot.value))
+                values[key] = Distribution(tuple(value))
             else:
-                values[key] = slot.value
+                values[key] = value
         return Row(self.step, values, self.time, self.samples, self.late)
+
+    def _slot(self, key: str) -> Slot | None:
+        """What a key holds, as its own from now on."""
+        self._bundles = None
+        slot = self.slots.get(key)
+        if type(slot) is Bundle:
+            sample = Sample(slot.source, slot.step, key, slot.values[key], slot.priority, slot.time)
+            slot = self.slots[key] = Slot(sample)
+        return slot
 
     @staticmethod
     def _accumulate(slot: Slot, sample: Sample) -> bool:
@@ -186,16 +231,13 @@ class OpenRow:
         return True
 
 
-def _groups(riders: list[Sample]) -> Iterator[list[Sample]]:
-    """Riders that go together: those of one call, and each that is of none."""
-    group: list[Sample] = []
-    for sample in riders:
-        if group and (sample.call is None or sample.call is not group[0].call):
-            yield group
-            group = []
-        group.append(sample)
-    if group:
-        yield group
+def size_of(item: Sample | Bundle) -> int:
+    """How many samples it is."""
+    return len(item.values) if type(item) is Bundle else 1
+
+
+def _priority(bundle: Bundle) -> int:
+    return bundle.priority
 
 
 def _time(row: OpenRow) -> float:

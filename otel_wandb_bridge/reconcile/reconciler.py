@@ -9,8 +9,8 @@ from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from ..ledger import Ledger
-from ..records import Kind, Manner, Row, Sample
-from .open_row import OpenRow
+from ..records import Bundle, Kind, Manner, Row, Sample
+from .open_row import OpenRow, size_of
 from .policy import Policy
 from .row_queue import RowQueue
 from .shedding import shed
@@ -75,32 +75,33 @@ class Reconciler:
             self._rows.pop()
             self._make_late(row)
 
-    def add(self, samples: Iterable[Sample], now: float) -> None:
+    def add(self, items: Iterable[Sample | Bundle], now: float) -> None:
         """Take samples in, in the order of their measurement; `now` is in seconds of the injected clock."""
         self._head = None
-        for sample in samples:
-            if sample.kind is Kind.PROGRESS:
-                self._announce(sample)
-            elif sample.call is not None and sample.call.manner is Manner.STANDS_ALONE:
-                self._add_alone(sample)
-            elif sample.step is None:
-                self._add_unstepped(sample, now)
-            elif self._is_leap(sample.step):
-                self._note_leap(sample.source, sample.step, 1)
-                self._add_late(sample)
+        for item in items:
+            step = item.step
+            if type(item) is Bundle and item.manner is Manner.STANDS_ALONE:
+                self._add_alone(item)
+            elif item.kind is Kind.PROGRESS:
+                self._announce(item.source, step)
+            elif step is None:
+                for sample in _samples_of(item):
+                    self._add_unstepped(sample, now)
+            elif self._is_leap(step):
+                self._note_leap(item.source, step, size_of(item))
+                self._add_late(item)
             else:
-                if self._newest is not None and sample.step + self._policy.max_step_jump < self._newest:
-                    self._doubt_the_newest(sample.step)
-                self._note_progress(sample.source, sample.step)
-                if self._committed is not None and sample.step <= self._committed:
-                    if sample.kind is Kind.READING:
-                        # Read again and again while the step stands; the row of that step has its reading.
-                        self._ledger.overridden += 1
-                        continue
-                    self._say_late(sample)
-                    self._add_late(sample)
+                if self._newest is not None and step + self._policy.max_step_jump < self._newest:
+                    self._doubt_the_newest(step)
+                self._note_progress(item.source, step)
+                if self._committed is None or step > self._committed:
+                    self._merge(self._rows, item)
+                elif item.kind is Kind.READING:
+                    # Read again and again while the step stands; the row of that step has its reading.
+                    self._ledger.overridden += 1
                 else:
-                    self._merge(self._rows, sample)
+                    self._say_late(item.source, step)
+                    self._add_late(item)
         self._watermark.note_what_was_passed(now)
 
     def advance(self, now: float) -> None:
@@ -145,9 +146,10 @@ class Reconciler:
         if head is None:
             raise RuntimeError("pop() takes out the row that peek() gave: call peek() first")
         self._head = None
-        for key, slot in head.seated.slots.items():
-            if slot.kind is Kind.INCREMENT:
-                self._totals[key] = head.row.values[key]
+        if head.seated.has_totals:
+            for key, slot in head.seated.slots.items():
+                if slot.kind is Kind.INCREMENT:
+                    self._totals[key] = head.row.values[key]
         if self._further and self._further[0] is head.origin:
             self._further.popleft()
         elif head.origin in self._late:
@@ -191,7 +193,7 @@ class Reconciler:
             slot = row.slots.get(key)
             if slot is not None:
                 count += slot.samples
-                text = f"{type(slot.value).__name__} from source {slot.source!r}: W&B says {error!r}"
+                text = f"{type(slot.value_of(key)).__name__} from source {slot.source!r}: W&B says {error!r}"
                 self._ledger.reject("unwritable", repr(key), text, count=slot.samples)
         return count
 
@@ -294,25 +296,26 @@ class Reconciler:
         if step > progress.highest:
             progress.highest = step
 
-    def _say_late(self, sample: Sample) -> None:
+    def _say_late(self, source: str, step: int) -> None:
         self._ledger.say_once(
             "late",
-            f"source {sample.source!r}",
-            f"it reported step {sample.step} after the row of step {self._committed} was committed; policy "
+            f"source {source!r}",
+            f"it reported step {step} after the row of step {self._committed} was committed; policy "
             f"late={self._policy.late!r} applies. Where two components share a source, give each its own; "
             f"where it is slower than hold={self._policy.hold} s, raise hold, or name it in expected_sources",
             level=logging.INFO,
         )
 
-    def _add_late(self, sample: Sample) -> None:
-        self._ledger.late += 1
+    def _add_late(self, item: Sample | Bundle) -> None:
+        size = size_of(item)
+        self._ledger.late += size
         if self._policy.late == "drop":
-            self._ledger.dropped += 1
+            self._ledger.dropped += size
         elif self._policy.late == "merge":
-            self._folding.append(sample)
-            self.pending += 1
+            self._folding.extend(_samples_of(item))
+            self.pending += size
         else:
-            self._merge(self._late, sample)
+            self._merge(self._late, item)
 
     def _add_unstepped(self, sample: Sample, now: float) -> None:
         newest = self._rows.get(self._newest)
@@ -322,43 +325,46 @@ class Reconciler:
             self._riders.append((now, sample))
         self.pending += 1
 
-    def _add_alone(self, sample: Sample) -> None:
-        self.pending += 1
-        row = self._rows.get(sample.step)
+    def _add_alone(self, bundle: Bundle) -> None:
+        row = self._rows.get(bundle.step)
         if row is not None:
-            row.ride(sample)
-            return
-        if not self._further or self._further[-1].call is not sample.call:
-            row = OpenRow(sample.step)
-            row.call = sample.call
+            row.ride(bundle)
+        else:
+            row = OpenRow(bundle.step)
+            row.take(bundle)
             self._further.append(row)
-        self._further[-1].merge(sample)
+        self.pending += len(bundle.values)
 
-    def _announce(self, sample: Sample) -> None:
-        step = sample.step
+    def _announce(self, source: str, step: int | None) -> None:
         if step is None or self._is_leap(step):
             return
-        progress = self._watermark.sources.get(sample.source)
+        progress = self._watermark.sources.get(source)
         if progress is not None and progress.last == step:
             self._ledger.duplicate_steps += 1
-        self._note_progress(sample.source, step)
+        self._note_progress(source, step)
 
     def _note_commit(self, row: OpenRow) -> None:
         assert row.step is not None
         self._committed = row.step
         self._watermark.reach(row.step)
 
-    def _merge(self, rows: RowQueue, sample: Sample) -> None:
-        assert sample.step is not None
-        row = rows.open(sample.step)
-        if sample.call is not None and sample.call.stays_together:
-            slot = row.slots.get(sample.key)
-            self._ledger.duplicate_steps += slot is not None and slot.source == sample.source
-            row.ride(sample)
-            self.pending += 1
-            return
+    def _merge(self, rows: RowQueue, item: Sample | Bundle) -> None:
+        assert item.step is not None
+        row = rows.open(item.step)
         before = row.samples
-        overridden, again = row.merge(sample)
+        overridden = again = 0
+        if type(item) is not Bundle:
+            overridden, again = row.merge(item)
+        elif item.manner is Manner.JOINS:
+            overridden, again = row.take(item)
+        else:
+            taken = row.slots.keys() & item.values.keys()
+            again = sum(row.slots[key].source == item.source for key in taken)
+            row.ride(item)
         self.pending += row.samples - before
         self._ledger.overridden += overridden
         self._ledger.duplicate_steps += again
+
+
+def _samples_of(item: Sample | Bundle) -> Iterable[Sample]:
+    return item if type(item) is Bundle else (item,)

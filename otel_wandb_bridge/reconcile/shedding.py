@@ -1,9 +1,10 @@
 """Which samples are given up, where some must be."""
 
 from collections.abc import MutableSequence, Sequence
+from typing import Any
 
 from ..records import Sample
-from .open_row import OpenRow
+from .open_row import OpenRow, size_of
 
 
 def shed(rows: Sequence[OpenRow], waiting: Sequence[MutableSequence[Sample]], count: int) -> int:
@@ -12,14 +13,14 @@ def shed(rows: Sequence[OpenRow], waiting: Sequence[MutableSequence[Sample]], co
     Args:
         rows: Rows in the making.
         waiting: Samples that wait for a row.
-        count: How many to take. The samples of one value (the increments of a total) go together, so it
-            may be a few more.
+        count: How many to take. The samples of one value (the increments of a total) and of one bundle go
+            together, so it may be a few more.
 
     Returns:
         How many were taken out.
     """
     holders: list[OpenRow | None] = [*rows, *[None] * len(waiting)]
-    queues = [*(row.riders for row in rows), *waiting]
+    queues: list[MutableSequence[Any]] = [*(row.riders for row in rows), *waiting]
     candidates: list[tuple[int, int, int, str]] = []
     for place, row in enumerate(rows):
         candidates.extend((-slot.priority, place, -1, key) for key, slot in row.slots.items())
@@ -31,11 +32,11 @@ def shed(rows: Sequence[OpenRow], waiting: Sequence[MutableSequence[Sample]], co
         if gone >= count:
             break
         holder = holders[place]
-        samples = 1
         if index >= 0:
+            samples = size_of(queues[place][index])
             taken.setdefault(place, set()).add(index)
         elif holder is not None:
-            samples = holder.slots.pop(key).samples
+            samples = holder.drop(key)
         if holder is not None:
             holder.samples -= samples
         gone += samples

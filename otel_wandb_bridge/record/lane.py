@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from opentelemetry import context
 
 from ..ledger import Ledger
-from ..records import Sample
+from ..records import Bundle, Sample
 from .clock import STEP_CLOCK
 from .lane_gauges import LaneGauges
 from .log_calls import NO_KEY, LogCalls
@@ -30,10 +30,10 @@ class Reader(Protocol):
     def waiting(self) -> int:
         """How many values were taken out of the lane and are still held back."""
 
-    def samples(self, entry: Entry, ledger: Ledger) -> Iterable[Sample]:
+    def samples(self, entry: Entry, ledger: Ledger) -> Iterable[Sample | Bundle]:
         """The samples of an entry. Counts them (and what cannot be used) in the ledger; never raises."""
 
-    def settle(self, ledger: Ledger) -> Iterable[Sample]:
+    def settle(self, ledger: Ledger) -> Iterable[Sample | Bundle]:
         """What is still held back: everything is to be committed."""
 
     def clear(self) -> None:
@@ -121,7 +121,7 @@ class DirectLane:
 
     def batches(
         self, ledger: Ledger, until: float | None, *, everything: bool = False
-    ) -> Iterator[list[Sample]]:
+    ) -> Iterator[list[Sample | Bundle]]:
         """Take out what came in until then, a batch at a time, in the order of measurement.
 
         Args:
@@ -135,7 +135,7 @@ class DirectLane:
         overdue, self._left_over = self._left_over, 0
         try:
             while left > 0:
-                batch: list[Sample] = []
+                batch: list[Sample | Bundle] = []
                 for _ in range(min(left, _BATCH)):
                     if until is not None and overdue <= 0 and self._entries[0][_TIME] > until:
                         if batch:
@@ -170,8 +170,8 @@ class DirectLane:
         if self.gauges is not None:
             self.gauges.after_fork()
 
-    def _shown(self, batch: list[Sample]) -> list[Sample]:
-        batch.sort(key=lambda sample: sample.time)
+    def _shown(self, batch: list[Sample | Bundle]) -> list[Sample | Bundle]:
+        batch.sort(key=_time)
         if self.gauges is not None:
             self.gauges.show(batch)
         return batch
@@ -184,3 +184,7 @@ class DirectLane:
         ledger.recorded += shed
         ledger.shed += shed
         ledger.say_once("shed", "Bridge.log", "it is called faster than W&B takes rows; the newest are lost")
+
+
+def _time(item: Sample | Bundle) -> float:
+    return item.time

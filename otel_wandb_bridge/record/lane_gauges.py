@@ -4,13 +4,13 @@ import logging
 import math
 import re
 import threading
-from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from numbers import Real
+from typing import Any
 
 from opentelemetry.metrics import CallbackOptions, Meter, Observation
 
-from ..records import Sample
+from ..records import Bundle, Sample
 
 _ILLEGAL = re.compile(r"[^A-Za-z0-9_.\-/]")
 _LARGEST = 2**63 - 1
@@ -28,58 +28,72 @@ class LaneGauges:
 
     def __init__(self, meter: Meter) -> None:
         self._meter = meter
+        self._waiting: dict[str, float] = {}
         self._latest: dict[str, float] = {}
-        self._new: deque[str] = deque()
         self._is_full = False
         self._lock = threading.Lock()
 
-    def show(self, samples: Iterable[Sample]) -> None:
-        """Take over the last value of each key. Non-finite values are left out: the SDK refuses them."""
-        for sample in samples:
-            value = sample.value
-            if not isinstance(value, Real) or isinstance(value, bool):
+    def show(self, items: Sequence[Sample | Bundle]) -> None:
+        """Take over the last value of each key, to be seen after the next `create`.
+
+        Non-finite values are left out: the SDK refuses them.
+        """
+        latest: dict[str, float] = {}
+        for item in reversed(items):
+            values = item.values if type(item) is Bundle else {item.key: item.value}
+            if values.keys() <= latest.keys():
                 continue
-            try:
-                # OTLP has room for 64-bit integers; an exporter that gets a larger one loses the collection.
-                value = value if isinstance(value, int) and abs(value) <= _LARGEST else float(value)
-            except OverflowError:
-                continue
-            if not math.isfinite(value):
-                continue
-            name = _instrument_name(sample.key)
-            if name in self._latest:
-                self._latest[name] = value
-            else:
-                self._show_first(name, value)
+            for key in reversed(values):
+                number = None if key in latest else _number(values[key])
+                if number is not None:
+                    latest[key] = number
+        with self._lock:
+            self._waiting.update(reversed(latest.items()))
+
+    def create(self) -> None:
+        """Show the values, and make the instruments of new keys.
+
+        It takes locks of the SDK: call it while holding none of ours.
+        """
+        new: list[str] = []
+        with self._lock:
+            waiting, self._waiting = self._waiting, {}
+            for key, number in waiting.items():
+                name = _instrument_name(key)
+                if name not in self._latest:
+                    if len(self._latest) >= LIMIT:
+                        self._say_full()
+                        continue
+                    new.append(name)
+                self._latest[name] = number
+        for name in new:
+            self._meter.create_observable_gauge(name, [self._observe(name)])
 
     def after_fork(self) -> None:
         """In a forked child: a thread that is not there any more may have held the lock."""
         self._lock = threading.Lock()
 
-    def _show_first(self, name: str, value: float) -> None:
-        with self._lock:
-            if name in self._latest:
-                return
-            if len(self._latest) < LIMIT:
-                self._latest[name] = value
-                self._new.append(name)
-            elif not self._is_full:
-                self._is_full = True
-                _logger.warning(
-                    "more than %d keys are logged; further ones go to W&B alone, not to other readers", LIMIT
-                )
-
-    def create(self) -> None:
-        """Make the instruments of new keys. It takes locks of the SDK: call it while holding none of ours."""
-        while self._new:
-            try:
-                name = self._new.popleft()
-            except IndexError:  # another thread was quicker
-                return
-            self._meter.create_observable_gauge(name, [self._observe(name)])
+    def _say_full(self) -> None:
+        if not self._is_full:
+            self._is_full = True
+            _logger.warning(
+                "more than %d keys are logged; further ones go to W&B alone, not to other readers", LIMIT
+            )
 
     def _observe(self, name: str) -> Callable[[CallbackOptions], Iterable[Observation]]:
         return lambda _: (Observation(self._latest[name]),)
+
+
+def _number(value: Any) -> float | None:
+    """The value as OTLP has room for it; None where it is none, or not finite."""
+    if not isinstance(value, Real) or isinstance(value, bool):
+        return None
+    try:
+        # An exporter that gets a larger integer than 64 bits loses the collection.
+        number = value if isinstance(value, int) and abs(value) <= _LARGEST else float(value)
+    except OverflowError:
+        return None
+    return number if math.isfinite(number) else None
 
 
 def _instrument_name(key: str) -> str:

@@ -13,7 +13,7 @@ overwrite nothing there, else into a row of their own |
 """
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from types import CodeType
 from typing import Any, NamedTuple
 
@@ -23,8 +23,9 @@ from ..attributes import default_priority, parse_priority, parse_step
 from ..ledger import Ledger
 from ..record.ambient import PRIORITY_KEY, SOURCE_KEY, step_of_baggage
 from ..record.clock import ClockState
+from ..record.log_calls import NO_KEY
 from ..record.snapshot import Unusable
-from ..records import Call, Kind, Manner, Sample
+from ..records import Bundle, Kind, Manner, Sample
 
 logger = logging.getLogger("wandb_step_fix")
 
@@ -51,16 +52,6 @@ class Waiting(NamedTuple):
     priority: Any
 
 
-class _Partial(NamedTuple):
-    """What `commit=False` holds back."""
-
-    values: dict[str, Any]
-    step: int | None
-    source: str
-    priority: int
-    time: float
-
-
 class WandbCalls:
     """Reads the calls of `wandb.log` for one run, in their order: a `Reader` of the direct lane.
 
@@ -80,7 +71,7 @@ class WandbCalls:
         self._step_keys = tuple(step_keys)
         self._max_step_jump = max_step_jump
         self._priorities = priorities
-        self._partial: _Partial | None = None
+        self._partial: Bundle | None = None
         self._current: int | None = None
         self._count = 0
         self._threads: dict[str, list[int]] = {}
@@ -92,105 +83,99 @@ class WandbCalls:
         """How many values `commit=False` holds back."""
         return 0 if self._partial is None else len(self._partial.values)
 
-    def samples(self, entry: tuple[Any, ...], ledger: Ledger) -> Iterable[Sample]:
-        """The samples of a call, and of what it ends the wait of."""
+    def samples(self, entry: tuple[Any, ...], ledger: Ledger) -> Iterable[Sample | Bundle]:
+        """The values of a call, and of what it ends the wait of."""
         call = Waiting._make(entry[1:])
         self.calls += 1
         recorded = ledger.recorded
         try:
-            return list(self._read(call, ledger))
-        except ValueError as error:
+            return self._read(call, ledger)
+        except Exception as error:  # a step that is none, a hostile value: the call is given up as a whole
             ledger.recorded = recorded + len(call.values)
-            ledger.reject(
-                "step", f"safe_wandb_log, source {call.source!r}", str(error), count=len(call.values)
-            )
-            return []
-        except Exception as error:  # a hostile value: what came of the call is given up
-            ledger.recorded = recorded + len(call.values)
-            text = f"a call cannot be read ({type(error).__name__})"
-            ledger.reject("values", "wandb.log", text, count=len(call.values))
-            return []
+            reason = "step" if isinstance(error, ValueError) else "values"
+            text = str(error) if isinstance(error, ValueError) else f"a call cannot be read: {error!r}"
+            ledger.reject(reason, f"wandb.log, source {call.source!r}", text, count=len(call.values))
+            return ()
 
-    def settle(self, ledger: Ledger) -> Iterable[Sample]:
+    def settle(self, ledger: Ledger) -> Iterable[Bundle]:
         """What `commit=False` held back: nothing will commit it any more."""
-        return list(self._sealed(ledger))
+        return self._sealed(ledger)
 
     def clear(self) -> None:
         """Forget what is held back."""
         self._partial = None
 
-    def _read(self, call: Waiting, ledger: Ledger) -> Iterator[Sample]:
+    def _read(self, call: Waiting, ledger: Ledger) -> list[Bundle]:
         source, step, reason = self._source_and_step(call)
-        priority = self._priority(call, source, ledger)
+        # What `wandb.log` itself has taken has text keys, and values of which there is a copy.
+        values = call.values if call.site is not None else self._usable(call.values, source, ledger)
+        bundle = Bundle(source, step, values, self._priority(call, source, ledger), call.time)
         if call.step is not None and step is not None:
-            yield from self._sealed(ledger)
-            manner = self._manner(step, call.commit)
+            sealed = self._sealed(ledger)
+            bundle.manner = self._manner(step, call.commit)
             self._move(step)
-            yield from self._samples(call.values, step, source, priority, call.time, manner, reason, ledger)
-            return
-        partial = self._partial
-        if partial is not None and step is not None and partial.step not in (None, step):
-            yield from self._sealed(ledger)
-            partial = None
-        values = call.values
+            return sealed + self._out(bundle, reason, ledger)
+        sealed = []
+        if (
+            self._partial is not None
+            and None not in (step, self._partial.step)
+            and step != self._partial.step
+        ):
+            sealed = self._sealed(ledger)
+        partial, self._partial = self._partial, None
         if partial is not None:
             again = len(partial.values.keys() & values.keys())
             ledger.recorded += again
             ledger.overridden += again
-            values = {**partial.values, **values}
-            step = partial.step if step is None else step
-        if step is not None:
-            self._move(step)
+            bundle.values = {**partial.values, **values}
+            bundle.step = partial.step if step is None else step
+        if bundle.step is not None:
+            self._move(bundle.step)
         if call.commit is False:
-            self._partial = _Partial(values, step, source, priority, call.time)
-            logger.debug("commit=False from %s: %d values wait for the next call", source, len(values))
-            return
-        self._partial = None
+            self._partial = bundle
+            logger.debug("commit=False from %s: %d values wait for the next call", source, len(bundle.values))
+            return sealed
         self._count += 1
-        manner = Manner.STANDS_ALONE if step is None else Manner.RIDES
-        at = self._current if step is None else step
-        yield from self._samples(values, at, source, priority, call.time, manner, reason, ledger)
+        self._place(bundle)
+        return sealed + self._out(bundle, reason, ledger)
 
-    def _samples(
-        self,
-        values: Mapping[str, Any],
-        step: int | None,
-        source: str,
-        priority: int,
-        time: float,
-        manner: Manner,
-        reason: str,
-        ledger: Ledger,
-    ) -> Iterator[Sample]:
+    def _place(self, bundle: Bundle) -> None:
+        bundle.manner = Manner.STANDS_ALONE if bundle.step is None else Manner.RIDES
+        if bundle.step is None:
+            bundle.step = self._current
+
+    def _sealed(self, ledger: Ledger) -> list[Bundle]:
+        partial, self._partial = self._partial, None
+        if partial is None:
+            return []
+        if partial.step is None:
+            partial.step = self._current  # the row in the making, as W&B sees it
+        self._place(partial)
+        return self._out(partial, "commit=False", ledger)
+
+    def _out(self, bundle: Bundle, reason: str, ledger: Ledger) -> list[Bundle]:
         if logger.isEnabledFor(logging.DEBUG):
-            logger.debug("step %s (%s), %s: %s from %s", step, reason, manner.value, [*values], source)
-        ledger.recorded += len(values)
-        call = Call(manner)
+            keys, how = ", ".join(bundle.values), bundle.manner.value
+            logger.debug("step %s (%s), %s: %s from %s", bundle.step, reason, how, keys, bundle.source)
+        ledger.recorded += len(bundle.values)
+        return [bundle] if bundle.values else []
+
+    def _usable(self, values: dict[Any, Any], source: str, ledger: Ledger) -> dict[str, Any]:
+        usable: dict[str, Any] = {}
         for key, value in values.items():
             if type(value) is Unusable:
+                ledger.recorded += 1
                 ledger.reject("value", f"wandb.log, key {key!r}", f"it cannot be copied: {value.why}")
+            elif key is NO_KEY:
+                ledger.recorded += 1
+                ledger.reject("values", "safe_wandb_log", f"it takes a dict of values by key; got {value}")
             elif not isinstance(key, str) or not key:
+                ledger.recorded += 1
                 text = f"a key is a non-empty string; got {key!r}"
                 ledger.reject("key", f"wandb.log, source {source!r}", text)
             else:
-                yield Sample(source, step, key, value, priority, time, Kind.VALUE, call)
-
-    def _sealed(self, ledger: Ledger) -> Iterator[Sample]:
-        partial, self._partial = self._partial, None
-        if partial is None:
-            return
-        step = self._current if partial.step is None else partial.step
-        manner = Manner.STANDS_ALONE if step is None else Manner.RIDES
-        yield from self._samples(
-            partial.values,
-            step,
-            partial.source,
-            partial.priority,
-            partial.time,
-            manner,
-            "commit=False",
-            ledger,
-        )
+                usable[key] = value
+        return usable
 
     def _source_and_step(self, call: Waiting) -> tuple[str, int | None, str]:
         said = call.source
@@ -266,12 +251,12 @@ class Announcements:
 
     waiting = 0
 
-    def samples(self, entry: tuple[Any, ...], ledger: Ledger) -> Iterable[Sample]:
+    def samples(self, entry: tuple[Any, ...], ledger: Ledger) -> Iterable[Sample | Bundle]:
         """The progress, which is no value and is not counted as one."""
         _, time, _, source, step = entry
         return (Sample(source, step, "", None, 5, time, Kind.PROGRESS),)
 
-    def settle(self, ledger: Ledger) -> Iterable[Sample]:
+    def settle(self, ledger: Ledger) -> Iterable[Sample | Bundle]:
         """Nothing is held back."""
         return ()
 

@@ -38,14 +38,13 @@ class Immediate:
             Exception: what `run.log` raises.
         """
         with self._lock:
-            samples = list(self.calls.samples(entry, self.ledger))
-            if not samples:
-                return
-            values = {sample.key: sample.value for sample in samples}
-            refused = self._writer.write(
-                Row(samples[0].step, values, samples[0].time, len(values), late=True)
-            )
-            self.ledger.written += len(values) - len(refused)
-            self.ledger.rows += 1
-            for key, error in refused.items():
-                self.ledger.reject("unwritable", repr(key), f"W&B says {error!r}")
+            for bundle in self.calls.samples(entry, self.ledger):
+                self._write(bundle)
+
+    def _write(self, bundle: Any) -> None:
+        row = Row(bundle.step, bundle.values, bundle.time, len(bundle.values), late=True)
+        refused = self._writer.write(row)
+        self.ledger.written += row.samples - len(refused)
+        self.ledger.rows += 1
+        for key, error in refused.items():
+            self.ledger.reject("unwritable", repr(key), f"W&B says {error!r}")

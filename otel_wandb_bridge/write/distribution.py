@@ -24,8 +24,10 @@ def expand(values: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Excepti
     Returns:
         The values, and the keys whose values could not be expanded, with the reason.
     """
-    expanded: dict[str, Any] = {}
     refused: dict[str, Exception] = {}
+    if Distribution not in map(type, values.values()):
+        return dict(values), refused
+    expanded: dict[str, Any] = {}
     for key, value in values.items():
         if not isinstance(value, Distribution):
             expanded[key] = value

@@ -9,7 +9,8 @@ from ..ledger import Ledger
 from ..records import Row
 from .run import Run
 
-_PLAIN = (float, int, str, bool, type(None))
+_KEPT = (float, int, str, bool, type(None))
+_PLAIN = frozenset(_KEPT)
 
 
 class Summary:
@@ -23,7 +24,8 @@ class Summary:
         self.step_metric = step_metric
         """The axis key."""
         self._ledger = ledger
-        self._highest: dict[str, tuple[int, Any]] = {}
+        self._steps: dict[str, int] = {}
+        self._values: dict[str, Any] = {}
         self._defined_by_user: dict[str, bool] = {}
         self._newest = -1
         self._to_restore: dict[str, Any] = {}
@@ -34,19 +36,25 @@ class Summary:
             return
         own = -1 if row.step > self._newest else row.step  # a leap is no step to go by
         for key in (*values, self.step_metric):
-            step, value = self._highest.get(key, (-1, None))
-            if step > own and key not in self._to_restore:
-                self._note(key, value)
+            if self._steps.get(key, -1) > own and key not in self._to_restore:
+                self._note(key, self._values[key])
 
     def after(self, row: Row, values: dict[str, Any]) -> None:
         """After a row was committed: remember what stands at its step."""
         step = row.step
         if step is None or (row.late and step > self._newest):
             return
+        values = {**values, self.step_metric: step}
+        if step <= self._newest:
+            values = {key: value for key, value in values.items() if step >= self._steps.get(key, -1)}
         self._newest = max(self._newest, step)
-        for key, value in (*values.items(), (self.step_metric, step)):
-            if step >= self._highest.get(key, (-1, None))[0]:
-                self._highest[key] = (step, value if isinstance(value, _PLAIN) else _NOT_KEPT)
+        if not _PLAIN.issuperset(map(type, values.values())):
+            # Media are not kept alive; what stands of them is in the run's summary.
+            values = {key: value if isinstance(value, _KEPT) else _NOT_KEPT for key, value in values.items()}
+        self._steps.update(dict.fromkeys(values, step))
+        self._values.update(values)
+        if self._to_restore:
+            for key in values:
                 self._to_restore.pop(key, None)
 
     def settle(self) -> None:

@@ -1,7 +1,7 @@
 """Rows to one W&B run: monotonic by construction."""
 
 import math
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from ..ledger import Ledger
@@ -138,13 +138,15 @@ class RunWriter:
         """What goes into the row besides its values: its true step, and the time of its measurements."""
         stamp: dict[str, Any] = {}
         if row.step is not None:
-            axes = {self._defined.get(key, "") for key in values} & self._step_keys
-            stamp = dict.fromkeys((self._step_metric, *sorted(axes - values.keys())), row.step)
+            stamp[self._step_metric] = row.step
+            if self._axes.version:
+                axes = {self._defined.get(key, "") for key in values} & self._step_keys
+                stamp.update(dict.fromkeys(sorted(axes - values.keys()), row.step))
         if row.time > 0 and math.isfinite(row.time) and "_timestamp" not in values:
             stamp["_timestamp"] = row.time
         return stamp
 
-    def _define(self, values: Iterable[str]) -> None:
+    def _define(self, values: Mapping[str, Any]) -> None:
         """Define each key on our axis, unless somebody has defined it on theirs."""
         if self._axes.version != self._axes_seen:
             self._axes_seen = self._axes.version
@@ -155,6 +157,8 @@ class RunWriter:
                     self._defined[key] = axis
                 elif axis == self._step_metric:  # a glob of theirs does not take back a name of ours
                     self._bind(key, theirs)
+        if values.keys() <= self._defined.keys():
+            return
         for key in values:
             if key not in self._defined:
                 theirs = self._axes.of(key)

@@ -70,12 +70,13 @@ def configure(
     if joined is not None:
         for each in readers:
             joined.add_metric_reader(each)
-        return Bridge(joined, reader, exporter, owns_provider=False)
+        return Bridge(joined, reader, exporter, owns_provider=False, interval_millis=interval)
     provider = MeterProvider(readers, resource=_resource(service_name, resource), views=step_views())
     if set_global:
         metrics.set_meter_provider(provider)
     # A global provider cannot be replaced: it stays open for the next bridge, where the SDK can add one.
-    return Bridge(provider, reader, exporter, owns_provider=not (set_global and _can_add_readers(provider)))
+    owns = not (set_global and _can_add_readers(provider))
+    return Bridge(provider, reader, exporter, owns_provider=owns, interval_millis=interval)
 
 
 class _Reader(PeriodicExportingMetricReader):

@@ -19,11 +19,16 @@ if TYPE_CHECKING:
 
 VARIABLE = "WANDB_STEP_FIX_ENABLED"
 _YES = ("true", "1", "yes", "on")
+_is_started = False
 _NO = ("", "false", "0", "no", "off")
 
 
 def start() -> None:
-    """Patch `wandb` once it is imported, if the environment says so. Never raises."""
+    """Patch `wandb` once it is imported, if the environment says so. Never raises; the first call counts."""
+    global _is_started
+    if _is_started:
+        return
+    _is_started = True
     value = os.environ.get(VARIABLE, "").strip().lower()
     if value in _NO:
         return

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Any
 
+from opentelemetry.metrics import NoOpMeter
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import MetricReader
 
@@ -30,6 +31,7 @@ class Bridge:
         exporter: WandbMetricExporter,
         *,
         owns_provider: bool,
+        interval_millis: float,
     ) -> None:
         self._provider = meter_provider
         self._reader = reader
@@ -40,7 +42,10 @@ class Bridge:
         self._lane.gauges = LaneGauges(meter_provider.get_meter(LANE_SCOPE))
         # The bridge's own counts also make sure that there is something to collect in every interval,
         # without which the SDK's reader does not call its exporter.
-        observe(meter_provider.get_meter(OWN_SCOPE), exporter.stats)
+        meter = meter_provider.get_meter(OWN_SCOPE)
+        observe(meter, exporter.stats)
+        if isinstance(meter, NoOpMeter):
+            exporter.flush_every(interval_millis / 1e3)
 
     @property
     def meter_provider(self) -> MeterProvider:

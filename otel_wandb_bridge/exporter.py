@@ -251,6 +251,10 @@ class WandbMetricExporter(MetricExporter):
         succeeded = [self._collected(reader, timeout_millis) for reader in readers]
         return all(succeeded)
 
+    def flush_every(self, seconds: float) -> None:
+        """Flush what the direct lane holds without a reader: the SDK is disabled (`OTEL_SDK_DISABLED`)."""
+        self._flusher.repeat(seconds)
+
     def refuse(self, values: Any) -> None:
         """Count values that came after the shutdown, and say it once. Never raises, waits for no flush."""
         try:

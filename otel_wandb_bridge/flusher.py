@@ -29,6 +29,7 @@ class Flusher:
         self._flush = flush
         self._stopped = False
         self._awake = False
+        self._period: float | None = None
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._calls: queue.SimpleQueue[float | None] = queue.SimpleQueue()
@@ -54,6 +55,11 @@ class Flusher:
         """Have a flush started in `delay` seconds at the latest."""
         self.start()
         self._calls.put(time.monotonic() + max(delay, 0.0))
+
+    def repeat(self, seconds: float) -> None:
+        """Have a flush started every so many seconds from now on."""
+        self._period = seconds
+        self.wake_after(seconds)
 
     def stop(self) -> None:
         """End the thread; a flush under way is not waited for."""
@@ -82,7 +88,7 @@ class Flusher:
             if call > 0.0:
                 deadline = call if deadline is None else min(deadline, call)
                 continue
-            deadline = None
+            deadline = None if self._period is None else time.monotonic() + self._period
             self._awake = False
             try:
                 self._flush()

@@ -5,6 +5,7 @@ from copy import copy
 from typing import Any, final
 
 from ..records import Bundle, Distribution, Kind, Manner, Row, Sample
+from .nested import are_disjoint, joined
 
 SUMMED = frozenset((Kind.INCREMENT, Kind.OBSERVATION))
 """Kinds of which every sample goes into the value: they override nothing."""
@@ -87,13 +88,13 @@ class OpenRow:
         nested = isinstance(slot.value, dict) and isinstance(sample.value, dict)
         if loses:
             if nested:
-                slot.value = _joined(sample.value, slot.value)
+                slot.value = joined(sample.value, slot.value)
             return 1, again
         overridden = slot.samples
         before = slot.value
         self.slots[sample.key] = slot = Slot(sample)
         if nested:
-            slot.value = _joined(before, sample.value)
+            slot.value = joined(before, sample.value)
         self.samples += 1 - overridden
         return overridden, again
 
@@ -220,9 +221,9 @@ class OpenRow:
         elif sample.kind is Kind.OBSERVATION:
             slot.value.append(sample.value)
         elif isinstance(slot.value, dict) and isinstance(sample.value, dict):
-            if not _disjoint(slot.value, sample.value):
+            if not are_disjoint(slot.value, sample.value):
                 return False
-            slot.value = _joined(slot.value, sample.value)
+            slot.value = joined(slot.value, sample.value)
         else:
             return False
         slot.priority = min(slot.priority, sample.priority)
@@ -249,21 +250,3 @@ def _are_equal(one: Any, other: Any) -> bool:
     if type(one) is not type(other) or not isinstance(one, (float, int, str, bool, type(None))):
         return False
     return one == other or (one != one and other != other)
-
-
-def _disjoint(one: dict[Any, Any], other: dict[Any, Any]) -> bool:
-    """Whether two nested dicts have no leaf in common."""
-    return all(
-        key not in one
-        or (isinstance(one[key], dict) and isinstance(value, dict) and _disjoint(one[key], value))
-        for key, value in other.items()
-    )
-
-
-def _joined(under: dict[Any, Any], over: dict[Any, Any]) -> dict[Any, Any]:
-    """Both nested dicts in one; where they have a leaf in common, `over` stands."""
-    joined = dict(under)
-    for key, value in over.items():
-        below = joined.get(key)
-        joined[key] = _joined(below, value) if isinstance(below, dict) and isinstance(value, dict) else value
-    return joined

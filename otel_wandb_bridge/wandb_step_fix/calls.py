@@ -21,6 +21,7 @@ from opentelemetry.context import Context
 
 from ..attributes import default_priority, parse_priority, parse_step
 from ..ledger import Ledger
+from ..reconcile.nested import joined
 from ..record.ambient import PRIORITY_KEY, SOURCE_KEY, step_of_baggage
 from ..record.clock import ClockState
 from ..record.log_calls import NO_KEY
@@ -127,7 +128,7 @@ class WandbCalls:
             again = len(partial.values.keys() & values.keys())
             ledger.recorded += again
             ledger.overridden += again
-            bundle.values = {**partial.values, **values}
+            bundle.values = _merged(partial.values, values)
             bundle.step = partial.step if step is None else step
         if bundle.step is not None:
             self._move(bundle.step)
@@ -241,6 +242,14 @@ class WandbCalls:
             return
         if now is None or now < step <= now + self._max_step_jump or step + self._max_step_jump < now:
             self._current = step
+
+
+def _merged(before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:
+    merged = {**before, **after}
+    for key in before.keys() & after.keys():
+        if isinstance(before[key], dict) and isinstance(after[key], dict):
+            merged[key] = joined(before[key], after[key])
+    return merged
 
 
 class Announcements:

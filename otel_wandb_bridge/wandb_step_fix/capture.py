@@ -29,8 +29,9 @@ def captured(run: Any, values: dict[str, Any], step: int | None) -> dict[str, An
         Exception: what W&B raises for values that it cannot take.
     """
     values = _own_dicts(values)
-    if _has_chart(values):
+    if _has_chart(values) and hasattr(run, "_serialize_custom_charts"):
         # What `run.log` does first of all; a chart is a table under another key, and a part of the config.
+        # (wandb 0.18 does it within a larger method: there, charts are taken by reference until the flush.)
         values = run._serialize_custom_charts(values)
     return _dict_captured(run, values, 0 if step is None else step)
 
@@ -41,9 +42,12 @@ def _own_dicts(values: dict[str, Any]) -> dict[str, Any]:
 
 def _has_chart(values: dict[str, Any]) -> bool:
     return any(
-        _has_chart(value) if isinstance(value, dict) else hasattr(value, "set_key") and hasattr(value, "spec")
-        for value in values.values()
+        _has_chart(value) if isinstance(value, dict) else _is_chart(value) for value in values.values()
     )
+
+
+def _is_chart(value: Any) -> bool:
+    return hasattr(value, "set_key") and hasattr(value, "spec")
 
 
 def _dict_captured(run: Any, values: dict[str, Any], step: int) -> dict[str, Any]:
@@ -56,7 +60,7 @@ def _captured(run: Any, key: str, value: Any, step: int) -> Any:
     if isinstance(value, dict):
         return _dict_captured(run, value, step)
     module = type(value).__module__.partition(".")[0]
-    if module in _IMMUTABLE:
+    if module in _IMMUTABLE or _is_chart(value):
         return value
     if module in _ARRAYS or (hasattr(value, "detach") and hasattr(value, "clone")):
         return copied(value)

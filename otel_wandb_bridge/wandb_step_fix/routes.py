@@ -244,10 +244,11 @@ def _flushed(route: Route, end: float) -> bool:
 
 def _new_bridge(run: Any, settings: Settings) -> tuple[WandbMetricExporter, Bridge]:
     exporter = WandbMetricExporter(run, **settings.options)
-    reader = PeriodicExportingMetricReader(exporter, export_interval_millis=settings.flush_interval * 1e3)
+    interval = settings.flush_interval * 1e3
+    reader = PeriodicExportingMetricReader(exporter, export_interval_millis=interval)
     # Not the global provider, which a program may set only once, and wants to set by itself.
     provider = MeterProvider([reader], shutdown_on_exit=False)
-    return exporter, Bridge(provider, reader, exporter, owns_provider=True)
+    return exporter, Bridge(provider, reader, exporter, owns_provider=True, interval_millis=interval)
 
 
 ROUTES = Routes()

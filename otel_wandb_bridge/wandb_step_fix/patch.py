@@ -38,7 +38,7 @@ logger = logging.getLogger("wandb_step_fix")
 
 _LARGEST_STEP = 2**63 - 1
 _MISSING: Any = object()
-_OURS = ("otel_wandb_bridge.wandb_step_fix.", "wandb.")
+_OURS = ("otel_wandb_bridge.", "wandb.")
 _WANDB = str(Path(wandb.__file__).parent)
 
 _lock = threading.RLock()

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from conftest import SURROUNDINGS
 
 from otel_wandb_bridge.testing import read_rows
@@ -54,3 +55,33 @@ def test_the_variable_makes_the_chart_whole(tmp_path):
     assert sorted(EXPECTED) == sorted(placed(rows, "global_step"))
     assert list(range(STEPS)) == [row["global_step"] for row in rows]
     assert list(range(STEPS)) == [row["_step"] for row in rows]
+
+
+PACED = """
+import os, time, wandb
+from otel_wandb_bridge.wandb_step_fix import get_step_manager
+
+with wandb.init(mode="offline") as run:
+    for step in range(5):
+        wandb.log({"loss": step / 2}, step=step)
+    end = time.monotonic() + 8
+    while time.monotonic() < end and get_step_manager().get_stats()["rows"] < 4:
+        time.sleep(0.01)
+    print(get_step_manager().get_stats()["rows"])
+"""
+
+
+@pytest.mark.parametrize("disabled", ["", "true"], ids=["", "OTEL_SDK_DISABLED"])
+def test_rows_come_at_the_flush_interval_where_no_component_lags(tmp_path, disabled):
+    """Every call of one function has one source, the first included: nothing waits for the hold."""
+    variables = {"WANDB_STEP_FIX_ENABLED": "true", "WANDB_STEP_FIX_FLUSH_INTERVAL": "0.1"}
+    ended = subprocess.run(
+        [sys.executable, "-c", PACED],
+        cwd=tmp_path,
+        env={**os.environ, **SURROUNDINGS, **variables, "OTEL_SDK_DISABLED": disabled},
+        check=True,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert "4" == ended.stdout.strip()

@@ -262,7 +262,7 @@ class Announcements:
 
     def samples(self, entry: tuple[Any, ...], ledger: Ledger) -> Iterable[Sample | Bundle]:
         """The progress, which is no value and is not counted as one."""
-        _, time, _, source, step = entry
+        _, time, _no_values, source, step = entry
         return (Sample(source, step, "", None, 5, time, Kind.PROGRESS),)
 
     def settle(self, ledger: Ledger) -> Iterable[Sample | Bundle]:

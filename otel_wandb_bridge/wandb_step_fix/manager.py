@@ -54,7 +54,7 @@ class WandBStepManager:
             number = parse_step(step)
         except ValueError:
             return
-        _send(self.settings, _Announcement(time.time(), str(source), number))
+        _send(self.settings, _Announcement(time.time(), {}, str(source), number))
 
     def log(
         self,
@@ -105,6 +105,7 @@ class WandBStepManager:
 
 class _Announcement(NamedTuple):
     time: float
+    values: dict[str, Any]
     source: str
     step: int
 

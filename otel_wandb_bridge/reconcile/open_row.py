@@ -113,7 +113,9 @@ class OpenRow:
             if self._bundles is not None:
                 self._bundles.append(bundle)
             return 0, 0
-        merged = [self.merge(sample) for sample in bundle]
+        # Calls come in their order, whatever the wall clock says: the later one is later.
+        time = max(bundle.time, max(self.slots[key].time for key in self.slots.keys() & values.keys()))
+        merged = [self.merge(sample._replace(time=time)) for sample in bundle]
         return sum(overridden for overridden, _ in merged), sum(again for _, again in merged)
 
     def ride(self, rider: Sample | Bundle) -> None:

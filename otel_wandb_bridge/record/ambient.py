@@ -53,7 +53,7 @@ class training_step(ContextDecorator):  # noqa: N801 (a context manager, named l
 
     def __init__(self, step: int, *, source: str | None = None, priority: int | None = None) -> None:
         self._step = _usable(attributes.parse_step, step)
-        self._source = _text(source)
+        self._source = text_of(source)
         self._priority = None if priority is None else _usable(attributes.parse_priority, priority)
 
     def __enter__(self) -> int | None:
@@ -113,7 +113,7 @@ def set_step(step: int, *, source: str | None = None) -> None:
     Thread-safety: safe from any thread.
     """
     usable = _usable(attributes.parse_step, step)
-    named = _text(source)
+    named = text_of(source)
     if usable is not None:
         STEP_CLOCK.set(usable, named)
 
@@ -138,7 +138,8 @@ def step_of_baggage(ambient: Context) -> int | None:
         return None
 
 
-def _text(source: Any) -> str | None:
+def text_of(source: Any) -> str | None:
+    """The name of a source, whatever stands for it."""
     try:
         return None if source is None else str(source)
     except Exception:

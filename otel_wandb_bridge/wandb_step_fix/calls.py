@@ -30,6 +30,8 @@ from ..records import Bundle, Kind, Manner, Sample
 
 logger = logging.getLogger("wandb_step_fix")
 
+_LARGEST_STEP = 2**63 - 1
+
 
 class Site(NamedTuple):
     """Where a call stands in the program."""
@@ -181,11 +183,11 @@ class WandbCalls:
     def _source_and_step(self, call: Waiting) -> tuple[str, int | None, str]:
         said = call.source
         if said is None and call.context:
-            said = call.context.get(SOURCE_KEY)  # type: ignore[assignment]
-        if said is not None:
-            said = str(said)
+            said = call.context.get(SOURCE_KEY)  # type: ignore[assignment]  # text, as `training_step` put it
         if call.step is not None:
-            given: int = call.step if type(call.step) is int else parse_step(call.step)
+            given: int = call.step
+            if type(given) is not int or abs(given) > _LARGEST_STEP:
+                given = parse_step(call.step)
             return said or self._function(call), given, "step="
         step = step_of_baggage(call.context)
         if step is not None:

@@ -1,5 +1,6 @@
 """The step manager: steps are announced to it, values logged through it, counts asked of it."""
 
+import atexit
 import os
 import threading
 import time
@@ -12,6 +13,7 @@ from opentelemetry.context import get_current
 
 from ..attributes import parse_step
 from ..record import set_step
+from ..record.ambient import text_of
 from ..record.clock import STEP_CLOCK
 from ..record.log_calls import NO_KEY
 from ..record.snapshot import taken
@@ -54,7 +56,7 @@ class WandBStepManager:
             number = parse_step(step)
         except ValueError:
             return
-        _send(self.settings, _Announcement(time.time(), {}, str(source), number))
+        _send(self.settings, _Announcement(time.time(), {}, text_of(source) or "trainer", number))
 
     def log(
         self,
@@ -73,7 +75,7 @@ class WandBStepManager:
             values: dict[Any, Any] = {key: taken(value) for key, value in data.items()}
         except Exception:
             values = {NO_KEY: type(data).__name__}
-        now, ambient = time.time(), get_current()
+        now, ambient, source = time.time(), get_current(), text_of(source)
         _send(
             self.settings,
             Waiting(now, values, taken(step), commit, None, ambient, STEP_CLOCK.state, source, priority),
@@ -87,7 +89,9 @@ class WandBStepManager:
         key or step twice. `successful_flushes` is in flushes. The rest are the counts of `Stats`.
         """
         counts = ROUTES.counts()
-        counts["total_logs"] += len(_early)
+        early = [len(call.values) for _, call in tuple(_early) if isinstance(call, Waiting)]
+        counts["total_logs"] += len(early)
+        counts.update(recorded=sum(early), pending=sum(early))
         conflicts = ("step_regressions", "step_jumps", "duplicate_steps")
         return {
             "total_logs": counts["total_logs"],
@@ -100,7 +104,7 @@ class WandBStepManager:
     def flush(self, timeout: float = 30.0) -> bool:
         """Write everything that waits. Returns whether all of it is written, within `timeout` seconds."""
         _send_early()
-        return ROUTES.flush(timeout)
+        return ROUTES.flush(timeout) and not _early
 
 
 class _Announcement(NamedTuple):
@@ -122,6 +126,7 @@ def _send(settings: Settings, call: Waiting | _Announcement) -> None:
             _early.append((settings, call))
             if not _end_of_waiting:
                 _end_of_waiting.append(after_init(_send_early))
+                atexit.register(_say_what_is_left)
         return
     _send_early()
     _send_to(run, settings, call)
@@ -139,6 +144,13 @@ def _send_early() -> None:
     with _lock:
         while _end_of_waiting and not _early:
             _end_of_waiting.pop()()
+
+
+def _say_what_is_left() -> None:
+    atexit.unregister(_say_what_is_left)
+    left = sum(len(call.values) for _, call in _early)
+    if left:
+        logger.warning("there was no run (no wandb.init): %d values are lost", left)
 
 
 def _send_to(run: Any, settings: Settings, call: Waiting | _Announcement) -> None:

@@ -4,10 +4,10 @@ The way of the data: record → (OpenTelemetry SDK) → decode → reconcile →
 together, `assembly` puts the whole up.
 """
 
-import importlib
-from typing import TYPE_CHECKING, Any
-
+TYPE_CHECKING = False  # of `typing`, which is not needed at start-up: see `autostart`
 if TYPE_CHECKING:
+    from typing import Any
+
     from .assembly import configure
     from .bridge import Bridge
     from .exporter import WandbMetricExporter
@@ -39,9 +39,12 @@ _HOMES = {
 }
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> "Any":
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+    import importlib
+
     value = getattr(importlib.import_module(_HOMES.get(name, ".record"), __name__), name)
     globals()[name] = value
     return value

@@ -57,34 +57,44 @@ def _after_import(callback: "Callable[[], None]") -> None:
         callback()
         return
 
-    from importlib.abc import Loader, MetaPathFinder
-    from importlib.util import find_spec
-
-    class AfterImport(MetaPathFinder, Loader):
+    # No subclasses of those in `importlib.abc`: it imports `typing`, `tempfile` and more.
+    class AfterImport:
         """Finds `wandb` where the other finders do, and calls back once it is loaded."""
 
-        loader: "Any" = None
-
         def find_spec(self, name: str, path: "Any" = None, target: "Any" = None) -> "ModuleSpec | None":
-            if name != "wandb" or self not in sys.meta_path:
+            if name != "wandb":
                 return None
-            sys.meta_path.remove(self)
-            spec = find_spec(name)
-            if spec is None or spec.loader is None:
-                sys.meta_path.insert(0, self)  # it may be installed later, in a notebook
-                return None
-            self.loader, spec.loader = spec.loader, self
-            return spec
+            for finder in sys.meta_path:
+                spec = None if finder is self else finder.find_spec(name, path, target)
+                if spec is not None:
+                    if spec.loader is not None:
+                        and_then: Any = AndThen(spec.loader)
+                        spec.loader = and_then
+                    return spec
+            return None
+
+    class AndThen:
+        """Loads as another loader does, and looks like it."""
+
+        def __init__(self, loader: "Any") -> None:
+            self._loader = loader
+
+        def __getattr__(self, name: str) -> "Any":
+            return getattr(self._loader, name)
 
         def create_module(self, spec: "ModuleSpec") -> "ModuleType | None":
-            made: ModuleType | None = self.loader.create_module(spec)
+            made: ModuleType | None = self._loader.create_module(spec)
             return made
 
         def exec_module(self, module: "ModuleType") -> None:
-            module.__loader__ = self.loader  # from here on, nobody sees that we were there
+            module.__loader__ = self._loader  # from here on, nobody sees that we were there
             if module.__spec__ is not None:
-                module.__spec__.loader = self.loader
-            self.loader.exec_module(module)
-            callback()
+                module.__spec__.loader = self._loader
+            self._loader.exec_module(module)
+            # Only now: to look for a module (`importlib.util.find_spec`) is not to import it.
+            if hook in sys.meta_path:
+                sys.meta_path.remove(hook)
+                callback()
 
-    sys.meta_path.insert(0, AfterImport())
+    hook: Any = AfterImport()
+    sys.meta_path.insert(0, hook)

@@ -5,13 +5,13 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Any
 
-from opentelemetry.metrics import NoOpMeter
+from opentelemetry.metrics import NoOpMeter, get_meter_provider
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import MetricReader
 
 from .attributes import LANE_SCOPE, OWN_SCOPE
 from .exporter import WandbMetricExporter
-from .record.lane_gauges import LaneGauges
+from .record.lane_gauges import LaneGauges, global_gauges
 from .selfmetrics import observe
 from .stats import Stats
 
@@ -39,7 +39,9 @@ class Bridge:
         self._owns_provider = owns_provider
         self._is_shut_down = False
         self._lane = exporter.open_lane()
-        self._lane.gauges = LaneGauges(meter_provider.get_meter(LANE_SCOPE))
+        # All bridges of the global provider show the same gauges: two of one name would be in conflict.
+        is_global = get_meter_provider() is meter_provider
+        self._lane.gauges = global_gauges() if is_global else LaneGauges(meter_provider.get_meter(LANE_SCOPE))
         # The bridge's own counts also make sure that there is something to collect in every interval,
         # without which the SDK's reader does not call its exporter.
         meter = meter_provider.get_meter(OWN_SCOPE)

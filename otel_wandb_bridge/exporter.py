@@ -221,12 +221,15 @@ class WandbMetricExporter(MetricExporter):
         options.resolve(**given)
 
     def writes(self, run: Run) -> bool:
-        """Whether the rows go to `run`."""
-        target = self._pipeline.target
-        if self._is_shut_down or target.is_bound:
-            return target.is_bound and target.writes(run)
+        """Whether the rows go to `run`, now or as soon as there are some. May wait for a flush."""
+        if self._is_shut_down or self._pipeline.target.is_bound:
+            return self.is_writing(run)
         with self._lock.held():
-            return target.writes(run)
+            return self._pipeline.target.writes(run)
+
+    def is_writing(self, run: Run) -> bool:
+        """Whether the rows go to `run` already. Never waits."""
+        return self._pipeline.target.run is run and not self._is_shut_down
 
     def gives_way(self, how: Callable[[], None]) -> None:
         """Let another exporter have the run, should one be made for it: `how` is to shut this one down."""

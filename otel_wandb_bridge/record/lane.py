@@ -137,11 +137,15 @@ class DirectLane:
             while left > 0:
                 batch: list[Sample | Bundle] = []
                 for _ in range(min(left, _BATCH)):
-                    if until is not None and overdue <= 0 and self._entries[0][_TIME] > until:
-                        if batch:
-                            yield self._shown(batch)
-                        return
-                    entry = self._entries.popleft()
+                    try:
+                        if until is not None and overdue <= 0 and self._entries[0][_TIME] > until:
+                            if batch:
+                                yield self._shown(batch)
+                            return
+                        entry = self._entries.popleft()
+                    except IndexError:  # somebody has taken entries back
+                        left = 0
+                        break
                     left -= 1
                     overdue -= 1
                     batch.extend(entry[0].samples(entry, ledger))
@@ -153,6 +157,18 @@ class DirectLane:
             settled = [sample for reader in self._readers for sample in reader.settle(ledger)]
             if settled:
                 yield self._shown(settled)
+
+    def take_back(self, reader: Reader) -> Iterator[Entry]:
+        """Take out the entries of one reader, unread."""
+        for _ in range(len(self._entries)):
+            try:
+                entry = self._entries.popleft()
+            except IndexError:  # another thread was quicker
+                return
+            if entry[0] is reader:
+                yield entry
+            else:
+                self._entries.append(entry)
 
     def after_flush(self) -> None:
         """To be called when a flush is over and its locks are free."""

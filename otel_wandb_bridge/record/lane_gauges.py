@@ -8,8 +8,9 @@ from collections.abc import Callable, Iterable, Sequence
 from numbers import Real
 from typing import Any
 
-from opentelemetry.metrics import CallbackOptions, Meter, Observation
+from opentelemetry.metrics import CallbackOptions, Meter, Observation, get_meter
 
+from ..attributes import LANE_SCOPE
 from ..records import Bundle, Sample
 
 _ILLEGAL = re.compile(r"[^A-Za-z0-9_.\-/]")
@@ -18,6 +19,17 @@ _logger = logging.getLogger("otel_wandb_bridge")
 
 LIMIT = 1_000
 """Keys that are shown at most: the SDK compares each new instrument with all that exist."""
+
+
+_of_the_global_provider: "LaneGauges | None" = None
+
+
+def global_gauges() -> "LaneGauges":
+    """Those of the global meter provider: of the one that is, or the one to come."""
+    global _of_the_global_provider
+    if _of_the_global_provider is None:
+        _of_the_global_provider = LaneGauges(get_meter(LANE_SCOPE))
+    return _of_the_global_provider
 
 
 class LaneGauges:

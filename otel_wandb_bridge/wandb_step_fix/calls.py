@@ -81,6 +81,10 @@ class WandbCalls:
         self.calls = 0
         """How many calls were read."""
 
+    def begin_at(self, step: int) -> None:
+        """Say where W&B's own count of steps stands."""
+        self._count = step
+
     @property
     def waiting(self) -> int:
         """How many values `commit=False` holds back."""

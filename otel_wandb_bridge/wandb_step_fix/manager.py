@@ -125,7 +125,7 @@ def _send(settings: Settings, call: Waiting | _Announcement) -> None:
         with _lock:
             _early.append((settings, call))
             if not _end_of_waiting:
-                _end_of_waiting.append(after_init(_send_early))
+                _end_of_waiting.append(after_init(lambda run: _send_early()))
                 atexit.register(_say_what_is_left)
         return
     _send_early()

@@ -28,8 +28,9 @@ from wandb import wandb_run
 from ..record.clock import STEP_CLOCK
 from ..record.snapshot import PLAIN
 from ..write.axes import watch_definitions
-from ..write.hooks import around
-from ..write.traffic import is_writing
+from ..write.finish import after_init
+from ..write.hooks import Hook, around, hook_of
+from ..write.traffic import foresee, is_writing
 from .calls import Waiting
 from .capture import captured
 from .routes import ROUTES, Route, Settings
@@ -56,7 +57,11 @@ def patch(settings: Settings) -> None:
             return
         _take_off.append(around(wandb_run.Run, "_log", _catch, outermost=True))
         _take_off.append(watch_definitions())
-        _take_off.append(_replace_log())
+        _take_off.append(_replace_log(hook_of(wandb_run.Run, "_log")))
+        _take_off.append(after_init(foresee))
+        if wandb.run is not None:
+            foresee(wandb.run)
+        ROUTES.is_patched = True
     logger.debug("wandb.log is patched")
 
 
@@ -66,6 +71,7 @@ def unpatch() -> None:
     with _lock:
         if not _take_off:
             return
+        ROUTES.is_patched = False
         while _take_off:
             _take_off.pop()()
         _settings = None
@@ -89,20 +95,8 @@ def take(
     values = data.copy()
     if not _are_plain(values):
         values = captured(run, values, step)
-    route.lane.put(
-        (
-            route.calls,
-            time.time(),
-            values,
-            step,
-            commit,
-            _site(frame),
-            get_current(),
-            STEP_CLOCK.state,
-            None,
-            None,
-        )
-    )
+    now, site = time.time(), _site(frame)
+    route.put((now, values, step, commit, site, get_current(), STEP_CLOCK.state, None, None), ROUTES.rescue)
 
 
 def _site(frame: FrameType) -> tuple[str, CodeType, int]:
@@ -116,8 +110,9 @@ def _are_plain(values: Mapping[str, Any]) -> bool:
         return False
 
 
-def _replace_log() -> Callable[[], None]:
+def _replace_log(catching: Hook) -> Callable[[], None]:
     kind: Any = wandb_run.Run
+    module: Any = wandb
     original = kind.log
 
     @functools.wraps(original)
@@ -131,37 +126,41 @@ def _replace_log() -> Callable[[], None]:
             and (step is None or (type(step) is int and step <= _LARGEST_STEP))
             and not (args or more or is_writing())
             and _has_text_keys(data)
+            and catching.is_on_top()  # else somebody has wrapped `_log`, and wants to see each call
         ):
             take(self, route, data, step, commit, sys._getframe(1))
             return None
         # As it came, as far as it can be told: W&B is to judge it.
+        if args:
+            return original(self, data, step, commit, *args, **more)
         given = () if data is _MISSING else (data,)
         if step is not None:
             more["step"] = step
         if commit is not None:
             more["commit"] = commit
-        return original(self, *given, *args, **more)
+        return original(self, *given, **more)
 
     if not _is_of_wandb(original):  # somebody else's patch wants to see each call
         return lambda: None
     kind.log = log
-    _rebind(log)
+    # `wandb.log` is a method that was bound when its run was made.
+    bound = module.log if _is_bound(module.log, original) else None
+    if bound is not None:
+        module.log = MethodType(log, bound.__self__)
 
     def put_back() -> None:
         if kind.log is log:
             kind.log = original
-            _rebind(original)
+        if _is_bound(module.log, log):
+            run = module.log.__self__
+            is_same = bound is not None and bound.__self__ is run
+            module.log = bound if is_same else MethodType(original, run)
 
     return put_back
 
 
-def _rebind(log: Callable[..., Any]) -> None:
-    """`wandb.log` is a method that was bound when its run was made."""
-    present = wandb.log
-    if isinstance(present, MethodType) and isinstance(present.__self__, wandb_run.Run):
-        bound = present.__func__
-        if getattr(bound, "__wrapped__", None) is log or getattr(log, "__wrapped__", None) is bound:
-            wandb.log = MethodType(log, present.__self__)
+def _is_bound(method: Any, function: Any) -> bool:
+    return isinstance(method, MethodType) and method.__func__ is function
 
 
 def _is_of_wandb(function: Any) -> bool:

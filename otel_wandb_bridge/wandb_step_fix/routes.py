@@ -9,17 +9,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import Any
 
-from opentelemetry import metrics
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
 
-from ..attributes import LANE_SCOPE
 from ..bridge import Bridge
 from ..exporter import WandbMetricExporter, exporter_of
 from ..record import DirectLane
-from ..record.lane_gauges import LaneGauges
+from ..record.lane_gauges import global_gauges
 from ..stats import Stats, stats_of
-from ..write import before_finish, is_of_another_process
+from ..write import before_finish, is_of_another_process, next_step
 from .calls import Announcements, Waiting, WandbCalls
 from .child import Immediate
 
@@ -67,7 +65,9 @@ class Route:
         self, run: Any, exporter: WandbMetricExporter, settings: Settings, bridge: Bridge | None
     ) -> None:
         self.run = run
+        self.settings = settings
         self.exporter = exporter
+        self.is_closed = False
         self.bridge = bridge
         """Ours to shut down; None where the exporter is somebody else's."""
         self.lane: DirectLane = exporter.open_lane()
@@ -75,18 +75,26 @@ class Route:
         self.calls = WandbCalls(
             (*options.step_keys, options.step_metric), options.priorities, options.policy.max_step_jump
         )
+        self.calls.begin_at(next_step(run))
         self.announcements = Announcements()
         self.lane.add_reader(self.calls)
         if bridge is not None:
             self.lane.high_water = settings.buffer_size
-            self.lane.gauges = gauges()
+            self.lane.gauges = global_gauges()
 
     def counts(self) -> dict[str, int]:
         """What became of its calls."""
         return {**counts_of(self.exporter.stats()), "total_logs": self.calls.calls + self.lane.entries}
 
+    def put(self, call: tuple[Any, ...], rescue: Callable[["Route"], None]) -> None:
+        """Take a call; `rescue` is for a route that was closed in the meantime."""
+        self.lane.put((self.calls, *call))
+        if self.is_closed:
+            rescue(self)
+
     def close(self) -> None:
         """The run is over, or somebody else writes it from now on."""
+        self.is_closed = True
         if self.bridge is not None:
             self.bridge.shutdown()
 
@@ -94,17 +102,6 @@ class Route:
 def counts_of(stats: Stats) -> dict[str, int]:
     """All whole numbers of `stats`, by name."""
     return {name: value for name, value in asdict(stats).items() if isinstance(value, int)}
-
-
-_gauges: LaneGauges | None = None
-
-
-def gauges() -> LaneGauges:
-    """What is logged as gauges of the global meter provider: of the one that is, or the one to come."""
-    global _gauges
-    if _gauges is None:
-        _gauges = LaneGauges(metrics.get_meter(LANE_SCOPE))
-    return _gauges
 
 
 class Routes:
@@ -120,6 +117,7 @@ class Routes:
         """The counts of the routes that are over."""
         self.immediate: dict[int, Immediate] = {}
         """Runs of another process, by `id(run)`."""
+        self.is_patched = False
         self._lock = threading.RLock()
         self._take_off: Callable[[], None] | None = None
 
@@ -151,8 +149,24 @@ class Routes:
             return True
         route = self.route(run, settings)
         if route is not None:
-            route.lane.put((route.calls, *call))
+            route.put(call, self.rescue)
         return route is not None
+
+    def rescue(self, route: Route) -> None:
+        """Send calls that came too late for a route on another way: through its successor, or to W&B itself.
+
+        Raises:
+            Exception: what `run.log` raises, where the run has finished meanwhile.
+        """
+        for entry in route.lane.take_back(route.calls):
+            call = Waiting._make(entry[1:])
+            if call.site is None or self.is_patched:
+                self.put(route.run, call, route.settings)
+            else:
+                values = dict(call.values)
+                if call.step is not None:  # W&B may have counted further than that by now, and would drop it
+                    values.setdefault(route.exporter.options.step_metric, call.step)
+                route.run.log(values, commit=call.commit)
 
     def close(self) -> None:
         """End all routes: what waits is written."""
@@ -196,6 +210,8 @@ class Routes:
 
     def _new_route(self, run: Any, exporter: WandbMetricExporter | None, settings: Settings) -> Route | None:
         bridge = None
+        if exporter is not None and not exporter.is_writing(run):
+            return None  # it was shut down meanwhile
         if exporter is None:
             try:
                 exporter, bridge = _new_bridge(run, settings)
@@ -226,11 +242,11 @@ class Routes:
                 self._end(route)
 
     def _end(self, route: Route) -> None:
+        # Under the lock, so that no other route is made over an exporter that is about to end.
         with self._lock:
             if self.by_id.pop(id(route.run), None) is None:
                 return
-        route.close()
-        with self._lock:
+            route.close()
             self.ended.update(route.counts())
 
 

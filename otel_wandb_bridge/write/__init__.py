@@ -1,7 +1,7 @@
 """Last stage: rows to a W&B run. The only stage that touches `wandb`."""
 
 from .finish import before_finish
-from .run import Run, active_run, is_of_another_process
+from .run import Run, active_run, is_of_another_process, next_step
 from .target import RunTarget
 
-__all__ = ["Run", "RunTarget", "active_run", "before_finish", "is_of_another_process"]
+__all__ = ["Run", "RunTarget", "active_run", "before_finish", "is_of_another_process", "next_step"]

@@ -31,16 +31,27 @@ class Axes:
     def __init__(self) -> None:
         self._names: dict[str, str] = {}
         self._globs: dict[str, str] = {}
+        self._named: set[str] = set()
         self.version = 0
         """Counts the definitions."""
 
     def note(self, name: str, step_metric: str | None) -> None:
         """A definition has come."""
+        stem, star, _ = name.partition("*")
+        key = stem.replace("\\.", ".")
+        if not star:
+            self._named.add(key)
         if step_metric:
-            stem, star, _ = name.partition("*")
-            patterns = self._globs if star else self._names
-            patterns[stem.replace("\\.", ".")] = step_metric
+            (self._globs if star else self._names)[key] = step_metric
             self.version += 1
+
+    def is_named(self, key: str) -> bool:
+        """Whether a definition names the key: no glob binds it then."""
+        return key in self._named
+
+    def names_axis_of(self, key: str) -> bool:
+        """Whether a definition names the key, and an axis for it."""
+        return key in self._names
 
     def of(self, key: str) -> str | None:
         """The axis of a key: defined by its name, else by the longest glob that matches; None: by nobody."""

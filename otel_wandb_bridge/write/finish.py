@@ -54,12 +54,12 @@ def before_finish(callback: Callable[[Run | None], None]) -> Callable[[], None]:
     return take_off
 
 
-def after_init(callback: Callable[[], None]) -> Callable[[], None]:
-    """Have `callback` called after each `wandb.init`. Returns a function that takes it off again."""
+def after_init(callback: Callable[[Run], None]) -> Callable[[], None]:
+    """Have `callback` called with the run of each `wandb.init`. Returns what takes it off again."""
 
     def init_and_call(call: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         run = call(*args, **kwargs)
-        callback()
+        callback(run)
         return run
 
     return around(wandb, "init", init_and_call)

@@ -9,6 +9,7 @@ from typing import Any
 Around = Callable[..., Any]
 """Called with the function that is wrapped, and the arguments of the call."""
 
+_MOST_LOOKED_AT = 200
 _lock = threading.RLock()
 _hooks: "dict[tuple[int, str], Hook]" = {}
 
@@ -31,6 +32,15 @@ class Hook:
         self._outermost: Around | None = None
         self._original: Callable[..., Any] | None = None
         self._wrapper: Callable[..., Any] | None = None
+        self._above: Any = None
+
+    def is_on_top(self) -> bool:
+        """Whether the function that is called is our wrapper; it is put in anew where it was thrown out."""
+        if getattr(self._owner, self._name) is not self._wrapper:
+            with _lock:
+                if self._needs and not self._is_in_place():
+                    self._put_in()
+        return getattr(self._owner, self._name) is self._wrapper
 
     def add(self, around: Around, *, outermost: bool = False) -> Callable[[], None]:
         """Have `around(call, *args, **kwargs)` called in place of the function.
@@ -48,12 +58,18 @@ class Hook:
             self._arrange()
             if not self._is_in_place():
                 self._put_in()
-        return functools.partial(self._take_off, around)
+        is_on = [True]
+
+        def take_off() -> None:
+            with _lock:
+                if is_on:
+                    is_on.clear()
+                    self._take_off(around)
+
+        return take_off
 
     def _take_off(self, around: Around) -> None:
         with _lock:
-            if around not in self._needs:
-                return
             self._needs[around] -= 1
             if not self._needs[around]:
                 del self._needs[around]
@@ -77,20 +93,46 @@ class Hook:
                 call = functools.partial(around, call)
             return call(*args, **kwargs)
 
-        self._original, self._wrapper = original, wrapper
+        self._original, self._wrapper, self._above = original, wrapper, None
         setattr(self._owner, self._name, wrapper)
 
     def _put_back(self) -> None:
         if vars(self._owner).get(self._name) is self._wrapper:
             setattr(self._owner, self._name, self._original)
-            self._wrapper = self._original = None
+            self._wrapper = self._original = self._above = None
 
     def _is_in_place(self) -> bool:
         present = getattr(self._owner, self._name, None)
-        while present is not None:
-            if present is self._wrapper:
-                return True
-            present = getattr(present, "__wrapped__", None)
+        if present is self._wrapper or present is self._above:
+            return present is not None
+        if self._wrapper is None or not _leads_to(present, self._wrapper):
+            return False
+        self._above = present
+        return True
+
+
+def _leads_to(function: Any, wanted: Any) -> bool:
+    """Whether a function holds another in the ways that wrappers do."""
+    left, seen = [function], set[int]()
+    while left and len(seen) < _MOST_LOOKED_AT:
+        each = left.pop(0)
+        if each is wanted:
+            return True
+        if id(each) in seen or not callable(each):
+            continue
+        seen.add(id(each))
+        left += [getattr(each, name, None) for name in ("__wrapped__", "__func__", "func")]
+        left += [cell.cell_contents for cell in getattr(each, "__closure__", None) or () if _is_full(cell)]
+        left += getattr(each, "__defaults__", None) or ()
+        names = getattr(getattr(each, "__code__", None), "co_names", ())
+        left += [getattr(each, "__globals__", {}).get(name) for name in names]
+    return False
+
+
+def _is_full(cell: Any) -> bool:
+    try:
+        return cell.cell_contents is not None
+    except ValueError:
         return False
 
 
@@ -102,11 +144,15 @@ def around(owner: Any, name: str, wrap: Around, *, outermost: bool = False) -> C
     Returns:
         A function that takes it off again.
     """
+    return hook_of(owner, name).add(wrap, outermost=outermost)
+
+
+def hook_of(owner: Any, name: str) -> Hook:
+    """The hook of a function, whether or not anybody needs it."""
     if isinstance(owner, type):
         owner = next(kind for kind in owner.__mro__ if name in vars(kind))
     with _lock:
-        hook = _hooks.setdefault((id(owner), name), Hook(owner, name))
-        return hook.add(wrap, outermost=outermost)
+        return _hooks.setdefault((id(owner), name), Hook(owner, name))
 
 
 def _after_fork() -> None:

@@ -2,6 +2,7 @@
 
 import os
 import tempfile
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import FileIO
@@ -12,6 +13,7 @@ except ImportError:  # a platform without fork: there is nobody to share with
     fcntl = None  # type: ignore[assignment]
 
 _has_forked = False
+_counts: "weakref.WeakSet[SharedCount]" = weakref.WeakSet()
 
 
 class SharedCount:
@@ -26,32 +28,43 @@ class SharedCount:
     def __init__(self) -> None:
         self.is_child = False
         self._depth = 0
+        self._is_locked = False
         self._file: FileIO | None
         try:
             self._file = tempfile.TemporaryFile(buffering=0) if fcntl is not None else None  # noqa: SIM115
         except OSError:
             self._file = None
+        _counts.add(self)
 
     @contextmanager
     def held(self) -> Iterator[None]:
         """Keep the other processes out. Reentrant."""
-        if self._file is None or not _has_forked:
-            yield
-            return
-        if self._depth == 0:
-            fcntl.lockf(self._file, fcntl.LOCK_EX)
         self._depth += 1
         try:
+            if self._depth == 1 and _has_forked:
+                self.lock()
             yield
         finally:
             self._depth -= 1
-            if self._depth == 0:
-                fcntl.lockf(self._file, fcntl.LOCK_UN)
+            self.unlock_if_left()
+
+    def lock(self) -> None:
+        """Take the lock, where it is held: from now on there may be somebody to keep out."""
+        if self._file is not None and self._depth > 0 and not self._is_locked:
+            fcntl.lockf(self._file, fcntl.LOCK_EX)
+            self._is_locked = True
+
+    def unlock_if_left(self) -> None:
+        """Give the lock back, where it is not held any more: its block may have ended while it was taken."""
+        if self._depth == 0 and self._is_locked and self._file is not None:
+            self._is_locked = False
+            fcntl.lockf(self._file, fcntl.LOCK_UN)
 
     def after_fork(self) -> None:
         """In the forked child: whoever held it, it was another process."""
         self.is_child = True
         self._depth = 0
+        self._is_locked = False
 
     @property
     def value(self) -> int:
@@ -66,10 +79,17 @@ class SharedCount:
             os.pwrite(self._file.fileno(), (self.value + 1).to_bytes(8, "little"), 0)
 
 
-def _note_fork() -> None:
+def _before_fork() -> None:
     global _has_forked
     _has_forked = True
+    for count in tuple(_counts):
+        count.lock()
+
+
+def _after_fork_in_parent() -> None:
+    for count in tuple(_counts):
+        count.unlock_if_left()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_parent=_note_fork, after_in_child=_note_fork)
+    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent)

@@ -58,6 +58,12 @@ class RunTarget:
         """Whether a run is being written."""
         return self._writer is not None
 
+    @property
+    def run(self) -> Run | None:
+        """The run that is being written."""
+        writer = self._writer
+        return None if writer is None else writer.run
+
     def writes(self, run: Run | None) -> bool:
         """Whether the rows go to `run` (None: to any run that there is)."""
         writer = self.writer()

@@ -20,6 +20,7 @@ from .shared_count import SharedCount
 
 _traffic: "weakref.WeakKeyDictionary[Run, Traffic]" = weakref.WeakKeyDictionary()
 _writing: set[int] = set()
+_lock = threading.Lock()
 
 
 class Traffic:
@@ -33,6 +34,9 @@ class Traffic:
         self._calls = 0
         self._elsewhere = SharedCount()
         self._is_ours = False
+        self.may_be_open: bool | None = None
+        """Whether a foreign call has left a row in the making, which a row of ours with its step would join;
+        None: nobody knows, for there may have been calls before."""
         self._kind = type(run)
         self._take_off: Callable[[], None] | None = None
 
@@ -41,6 +45,20 @@ class Traffic:
         """Log calls that were not ours. In a forked child, which does not know the parent's, always more."""
         self._calls += self._elsewhere.is_child
         return self._calls + self._elsewhere.value
+
+    @property
+    def is_joined(self) -> bool:
+        """Whether a forked child writes to the run, too.
+
+        What two processes send to W&B's service may overtake each other there, locks or not. So neither says
+        a step any more: W&B takes every row that has none.
+        """
+        return self._elsewhere.value > 0
+
+    def join(self) -> None:
+        """In a forked child, before its first row: make known that there will be some."""
+        with self.lock, self._elsewhere.held():
+            self._elsewhere.add()
 
     @contextmanager
     def ours(self) -> Iterator[None]:
@@ -59,7 +77,7 @@ class Traffic:
                 self._elsewhere.add()
 
     @contextmanager
-    def theirs(self) -> Iterator[None]:
+    def theirs(self, *, leaves_open: bool) -> Iterator[None]:
         """Around a call that has come: it is foreign, unless we are writing."""
         with self.lock:
             if self._is_ours:
@@ -69,11 +87,13 @@ class Traffic:
             with self._elsewhere.held():
                 yield
                 self._elsewhere.add()
+            self.may_be_open = leaves_open  # not where W&B has refused the call
 
     def open(self) -> None:
         """Watch the calls from now on."""
         if self._take_off is None and hasattr(self._kind, "_log"):
             self._take_off = around(self._kind, "_log", _count_and_log)
+            self.may_be_open = None
 
     def close(self) -> None:
         """Watch them no longer: nobody here minds them any more."""
@@ -90,11 +110,17 @@ class Traffic:
 
 def traffic_of(run: Run) -> Traffic:
     """The traffic of a run, which is watched from now on."""
-    traffic = _traffic.get(run)
-    if traffic is None:
-        traffic = _traffic[run] = Traffic(run)
+    foresee(run)
+    traffic = _traffic[run]
     traffic.open()
     return traffic
+
+
+def foresee(run: Run) -> None:
+    """Have what processes share of the run's traffic, before there is a fork."""
+    with _lock:
+        if run not in _traffic:
+            _traffic[run] = Traffic(run)
 
 
 def is_writing() -> bool:
@@ -102,15 +128,19 @@ def is_writing() -> bool:
     return bool(_writing) and threading.get_ident() in _writing
 
 
-def _count_and_log(call: Callable[..., Any], run: Any, *args: Any, **kwargs: Any) -> Any:
+def _count_and_log(
+    call: Callable[..., Any], run: Any, data: Any, step: Any = None, commit: Any = None, **more: Any
+) -> Any:
     traffic = _traffic.get(run)
     if traffic is None:
-        return call(run, *args, **kwargs)
-    with traffic.theirs():
-        return call(run, *args, **kwargs)
+        return call(run, data, step=step, commit=commit, **more)
+    with traffic.theirs(leaves_open=not commit and (step is not None or commit is not None)):
+        return call(run, data, step=step, commit=commit, **more)
 
 
 def _after_fork() -> None:
+    global _lock
+    _lock = threading.Lock()  # a thread that is not there any more may have held it
     _writing.clear()
     for traffic in list(_traffic.values()):
         traffic.after_fork()

@@ -1,12 +1,13 @@
 """Rows to one W&B run: monotonic by construction."""
 
+import logging
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from typing import Any
 
 from ..ledger import Ledger
 from ..records import Row
-from .axes import axes_of, defining, watch_definitions
+from .definitions import Definitions
 from .distribution import expand
 from .run import Run, is_disabled, is_of_another_process, is_shared, next_step
 from .summary import Summary
@@ -44,18 +45,17 @@ class RunWriter:
         # In a forked child, too: W&B warns of steps from there, and its next one is as good.
         self._numbers_rows_itself = is_shared(run) or is_of_another_process(run)
         self._asks_for_steps = not self._numbers_rows_itself and not is_disabled(run)
+        self._definitions = Definitions(run, step_metric, step_keys, ledger)
         self._traffic = traffic_of(run)
         self._seen_calls = self._traffic.foreign_calls
-        self._axes = axes_of(run)
-        self._axes_seen = self._axes.version
-        self._watching_definitions = watch_definitions()
-        self._step_keys = frozenset(step_keys)
-        with defining():
-            run.define_metric(step_metric)
-        self._next = next_step(run) if self._asks_for_steps else 0
+        try:
+            self._traffic.join()
+            self._next = self._free_step() if self._asks_for_steps else 0
+        except BaseException:
+            self.close()
+            raise
         self.starting_step = self._next
         """The first step that the run takes: above 0 where it was resumed, forked or rewound."""
-        self._defined: dict[str, str] = {step_metric: ""}
         self._summary = Summary(run, step_metric, ledger)
         self._failures = 0
 
@@ -69,15 +69,17 @@ class RunWriter:
             return
         with self._traffic.ours():
             self._seen_calls = self._traffic.foreign_calls
-            current = next_step(self.run)
+            current = self._free_step()
         if current > self._next:
             self._ledger.foreign_steps += current - self._next
+            level = logging.INFO if self._traffic.is_joined else logging.WARNING
             self._ledger.say_once(
                 "foreign",
                 "this run",
                 "something else writes to it (wandb.log beside the bridge?). Its values do not join the rows "
                 "of their steps, and W&B drops those whose step is below the bridge's; use "
                 "Bridge.log(values, step=…) instead",
+                level=level,
             )
             self._next = current
 
@@ -93,8 +95,8 @@ class RunWriter:
         values, refused = expand(row.values)
         if row.step is not None:
             if self._step_metric in values and not _is(values[self._step_metric], row.step):
-                self._leave_the_axis()
-            self._define(values)
+                self._step_metric = self._summary.step_metric = self._definitions.leave_axis()
+            self._definitions.define(values)
         self._summary.before(row, values)
         stamp = self._stamp(row, values)
         with self._traffic.ours():
@@ -111,6 +113,7 @@ class RunWriter:
                 values = {key: value for key, value in values.items() if key not in refused}
                 self._log(stamp, step, commit=True)  # the rest is in the row in the making already
         self._failures = 0
+        self._traffic.may_be_open = False
         if step is not None:
             self._next = step + 1
         self._summary.after(row, values)
@@ -119,18 +122,24 @@ class RunWriter:
     def close(self) -> None:
         """The run is let go of: nobody needs to look out for others any more."""
         self._traffic.close()
-        self._watching_definitions()
+        self._definitions.close()
 
     def end(self) -> None:
         """After a flush: the summary shows the highest step of each key, whatever was late."""
         self._summary.settle()
+
+    def _free_step(self) -> int:
+        current = next_step(self.run)
+        if self._traffic.may_be_open is None:
+            self._traffic.may_be_open = current > (getattr(self.run, "starting_step", 0) or 0)
+        return current + self._traffic.may_be_open
 
     def _log(self, values: dict[str, Any], step: int | None, *, commit: bool) -> None:
         self._ledger.log_calls += 1
         self.run.log(values, step=step, commit=commit)
 
     def _step_of(self, row: Row) -> int | None:
-        if self._numbers_rows_itself:
+        if self._numbers_rows_itself or self._traffic.is_joined:
             return None
         return self._next if row.late or row.step is None else max(row.step, self._next)
 
@@ -138,59 +147,11 @@ class RunWriter:
         """What goes into the row besides its values: its true step, and the time of its measurements."""
         stamp: dict[str, Any] = {}
         if row.step is not None:
-            stamp[self._step_metric] = row.step
-            if self._axes.version:
-                axes = {self._defined.get(key, "") for key in values} & self._step_keys
-                stamp.update(dict.fromkeys(sorted(axes - values.keys()), row.step))
+            axes = (self._step_metric, *self._definitions.further_axes(values))
+            stamp = dict.fromkeys(axes, row.step)
         if row.time > 0 and math.isfinite(row.time) and "_timestamp" not in values:
             stamp["_timestamp"] = row.time
         return stamp
-
-    def _define(self, values: Mapping[str, Any]) -> None:
-        """Define each key on our axis, unless somebody has defined it on theirs."""
-        if self._axes.version != self._axes_seen:
-            self._axes_seen = self._axes.version
-            known, self._defined = self._defined, {self._step_metric: ""}
-            for key, axis in known.items():
-                theirs = self._axes.of(key)
-                if theirs is None or theirs == axis:
-                    self._defined[key] = axis
-                elif axis == self._step_metric:  # a glob of theirs does not take back a name of ours
-                    self._bind(key, theirs)
-        if values.keys() <= self._defined.keys():
-            return
-        for key in values:
-            if key not in self._defined:
-                theirs = self._axes.of(key)
-                self._defined[key] = theirs or self._step_metric
-                if theirs is None:
-                    self._bind(key, self._step_metric)
-
-    def _bind(self, key: str, axis: str) -> None:
-        self._defined[key] = axis
-        if key.startswith("_") or "*" in key:  # W&B's own; a glob would define other keys
-            return
-        try:
-            # In W&B's names of metrics, unlike its keys, a dot means nesting unless it is escaped.
-            name = key.replace(".", "\\.")
-            with defining():
-                self.run.define_metric(name, step_metric=axis, step_sync=False)
-        except Exception as error:
-            self._ledger.say_once("axis", repr(key), f"W&B refused to define it: {error!r}")
-
-    def _leave_the_axis(self) -> None:
-        """`wandb.log` is given the key of our axis for something else: it is theirs."""
-        theirs, self._step_metric = self._step_metric, f"bridge/{self._step_metric}"
-        self._ledger.say_once(
-            "axis",
-            repr(theirs),
-            f"it is logged with values that are not the training step; {self._step_metric!r} is the axis "
-            "from here on. To choose another, set step_metric",
-        )
-        self._summary.step_metric = self._step_metric
-        with defining():
-            self.run.define_metric(self._step_metric)
-        self._defined = {self._step_metric: ""}
 
     def _refused(
         self, values: dict[str, Any], stamp: dict[str, Any], step: int | None

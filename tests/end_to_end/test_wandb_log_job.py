@@ -6,10 +6,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import SURROUNDINGS
 
 from otel_wandb_bridge.testing import read_rows
 
+SURROUNDINGS = {"WANDB_MODE": "offline", "WANDB_SILENT": "true", "WANDB_CONSOLE": "off"}
 JOB = Path(__file__).parents[2] / "examples" / "wandb_log_job.py"
 STEPS = 200
 EXPECTED = {

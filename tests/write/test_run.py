@@ -1,0 +1,138 @@
+"""What is asked of a run; and the private names of W&B that `write.run` and `wandb_step_fix.capture` rely on.
+
+A change of one of them in W&B is to fail here, by its name, and not in somebody's training.
+"""
+
+import importlib
+import inspect
+import json
+import os
+import pickle
+from types import SimpleNamespace
+
+import pytest
+import wandb
+from wandb import wandb_run
+
+from otel_wandb_bridge.testing import FakeRun
+from otel_wandb_bridge.write.run import is_disabled, is_of_another_process, is_shared, next_step
+
+GONE = "{} has changed in this version of wandb: {} relies on it"
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A real run, which nobody logs to."""
+    with wandb.init(mode="offline", dir=tmp_path_factory.mktemp("run")) as made:
+        yield made
+
+
+def test_a_run_knows_the_process_that_made_it(run):
+    """`Run._init_pid` is all that tells a child that the run is its parent's."""
+    assert getattr(run, "_init_pid", None) == os.getpid(), GONE.format("Run._init_pid", "write/run.py")
+    assert not is_of_another_process(run)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this platform cannot fork")
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")  # a fork beside threads
+def test_in_a_forked_child_the_run_is_of_another_process(run):
+    """It must not be written as if it were the child's own."""
+    child = os.fork()
+    if child == 0:
+        code = 99
+        try:
+            code = int(is_of_another_process(run))
+        finally:
+            os._exit(code)
+    assert 1 == os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def test_a_run_that_was_sent_to_another_process_is_of_another_process(run):
+    """The process that made it is in what is pickled."""
+    state = run.__getstate__()
+    assert os.getpid() == state["_init_pid"], GONE.format("Run.__getstate__", "write/run.py")
+    received = object.__new__(wandb_run.Run)
+    received.__setstate__({**state, "_init_pid": os.getppid()})
+    assert is_of_another_process(received)
+    assert pickle.dumps(run)
+
+
+def test_a_run_in_memory_is_of_this_process():
+    """It does not say what made it."""
+    assert not is_of_another_process(FakeRun())
+
+
+def test_a_disabled_run_is_of_this_process():
+    """It has no service, and takes everything."""
+    with wandb.init(mode="disabled") as run:
+        assert is_disabled(run)
+        assert not is_of_another_process(run)
+
+
+def test_an_offline_run_takes_the_steps_that_it_is_given(run):
+    """It is neither shared nor disabled, and begins at 0."""
+    assert (False, False, 0) == (is_shared(run), is_disabled(run), next_step(run))
+
+
+def test_a_resumed_run_goes_on_where_it_was():
+    """W&B says 0 for its step until its first row, so the step at which it was resumed counts too."""
+    assert 7 == next_step(SimpleNamespace(starting_step=7, step=0))
+    assert 9 == next_step(SimpleNamespace(starting_step=7, step=9))
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "parameters"),
+    [
+        ("wandb.sdk.data_types.utils", "val_to_json", ["run", "key", "val", "namespace", "ignore_copy_err"]),
+        ("wandb.util", "json_dumps_safer_history", ["obj", "kwargs"]),
+    ],
+)
+def test_a_private_function_is_there_and_takes_what_we_give_it(module, name, parameters):
+    """`capture` has W&B turn media into files at the call, as it does itself at the log."""
+    function = getattr(importlib.import_module(module), name, None)
+    where = GONE.format(f"{module}.{name}", "wandb_step_fix/capture.py")
+    assert function is not None, where
+    assert parameters == list(inspect.signature(function).parameters), where
+
+
+def test_values_are_turned_into_what_is_stored(run):
+    """`val_to_json` gives a plain value back as it is, and a medium as the record of its file."""
+    from wandb.sdk.data_types.utils import val_to_json
+
+    where = GONE.format("wandb.sdk.data_types.utils.val_to_json", "wandb_step_fix/capture.py")
+    value = {1, 2}
+    assert value is val_to_json(run, "key", value, namespace=3, ignore_copy_err=True), where
+    record = val_to_json(run, "page", wandb.Html("<b>bold</b>"), namespace=3, ignore_copy_err=True)
+    assert "html-file" == record["_type"], where
+    assert record["path"].startswith("media/html/page_3_"), where
+    assert os.path.exists(os.path.join(run.dir, record["path"])), where
+
+
+def test_what_is_stored_is_json(run):
+    """`json_dumps_safer_history` keeps NaN, and refuses what W&B refuses."""
+    from wandb.util import json_dumps_safer_history
+
+    where = GONE.format("wandb.util.json_dumps_safer_history", "wandb_step_fix/capture.py")
+    assert [[1.5, None], "text"] == json.loads(json_dumps_safer_history([[1.5, None], "text"])), where
+    with pytest.raises(TypeError, match="not JSON serializable"):
+        json_dumps_safer_history(object())
+
+
+def test_a_chart_becomes_a_table_under_another_key(run):
+    """`Run._serialize_custom_charts` does it."""
+    where = GONE.format("Run._serialize_custom_charts", "wandb_step_fix/capture.py")
+    serialize = getattr(wandb_run.Run, "_serialize_custom_charts", None)
+    assert serialize is not None, where
+    assert ["self", "data"] == list(inspect.signature(serialize).parameters), where
+    table = wandb.Table(columns=["x", "y"], data=[[1, 2]])
+    values = run._serialize_custom_charts({"chart": wandb.plot.line(table, "x", "y"), "loss": 1})
+    assert {"chart_table", "loss"} == values.keys(), where
+    assert table is values["chart_table"], where
+
+
+def test_a_chart_is_known_by_what_it_has():
+    """`set_key` and `spec`: its class has another name in each version of wandb."""
+    chart = wandb.plot.line(wandb.Table(columns=["x", "y"], data=[[1, 2]]), "x", "y")
+    where = GONE.format("a chart's set_key or spec", "wandb_step_fix/capture.py")
+    assert hasattr(chart, "set_key"), where
+    assert hasattr(chart, "spec"), where

@@ -2,15 +2,18 @@
 PYTHON ?= python3
 VENV := .venv
 LOWEST := .venv-lowest
+FRAMEWORKS := .venv-frameworks
 BIN := $(VENV)/bin
 
-.PHONY: help demo test lint types lowest wheel check clean
+.PHONY: help demo test lint types lowest frameworks bench wheel check clean
 
 help:
 	@echo "make demo    train a small GRPO job twice, plain wandb.log and bridge, and compare"
 	@echo "make test    run the tests"
 	@echo "make lint    ruff"
 	@echo "make types   mypy --strict"
+	@echo "make frameworks  the tests with transformers, TRL, Lightning and accelerate"
+	@echo "make bench   what a patched wandb.log costs beside an unpatched one"
 	@echo "make lowest  the tests with the lowest versions supported"
 	@echo "make wheel   build, install into an empty environment, try"
 	@echo "make check   lint, types and tests"
@@ -24,7 +27,10 @@ demo: $(VENV)/.ready
 	$(BIN)/otel-wandb demo $(ARGS)
 
 test: $(VENV)/.ready
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile $(ARGS)
+
+bench: $(VENV)/.ready
+	$(BIN)/python benchmarks/wandb_step_fix.py $(ARGS)
 
 lint: $(VENV)/.ready
 	$(BIN)/ruff check .
@@ -49,7 +55,18 @@ LEFT_OUT := \
 	--deselect tests/end_to_end/test_runs.py::test_a_disabled_run_takes_everything_and_keeps_nothing
 
 lowest: $(LOWEST)/.ready
-	$(LOWEST)/bin/python -m pytest $(LEFT_OUT) $(ARGS)
+	$(LOWEST)/bin/python -m pytest --numprocesses 2 --dist loadfile $(LEFT_OUT) $(ARGS)
+
+# PyTorch first and by itself, so that nothing else chooses another build of it.
+TORCH := torch==2.13.0
+$(FRAMEWORKS)/.ready: pyproject.toml
+	$(PYTHON) -m venv $(FRAMEWORKS)
+	$(FRAMEWORKS)/bin/python -m pip install --quiet --disable-pip-version-check '$(TORCH)'
+	$(FRAMEWORKS)/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[frameworks]'
+	@touch $@
+
+frameworks: $(FRAMEWORKS)/.ready
+	$(FRAMEWORKS)/bin/python -m pytest tests/frameworks $(ARGS)
 
 # Built, installed into an empty environment, and used there.
 wheel: $(VENV)/.ready
@@ -63,4 +80,4 @@ wheel: $(VENV)/.ready
 check: lint types test
 
 clean:
-	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(LOWEST) $(FRAMEWORKS) $(VENV)-wheel build dist .mypy_cache .pytest_cache .ruff_cache

@@ -47,11 +47,11 @@ class ThroughputCallback:
 
 
 class RewardWorker(threading.Thread):
-    """Scores completions a batch of steps at a time, in a thread of its own."""
+    """Scores completions a batch of steps at a time, in a thread of its own; the trainer waits for it at times."""
 
     def __init__(self) -> None:
         super().__init__(name="reward")
-        self.completions: queue.Queue[tuple[int, list[float]] | None] = queue.Queue()
+        self.completions: queue.Queue[tuple[int, list[float]] | None] = queue.Queue(REWARD_BATCH)
 
     def run(self) -> None:
         batch: list[tuple[int, list[float]]] = []

@@ -15,7 +15,8 @@ from otel_wandb_bridge.record.clock import STEP_CLOCK
 def clean_surroundings(monkeypatch):
     """Nobody's variables and no step of another test."""
     for name in list(os.environ):
-        if name.startswith("OTEL_"):
+        # A run that another test made in this process leaves W&B's service running, and its address behind.
+        if name.startswith("OTEL_") or name == "WANDB_SERVICE":
             monkeypatch.delenv(name)
     STEP_CLOCK.reset()
     yield

@@ -70,6 +70,8 @@ class Hook:
 
     def _take_off(self, around: Around) -> None:
         with _lock:
+            if around not in self._needs:
+                return
             self._needs[around] -= 1
             if not self._needs[around]:
                 del self._needs[around]

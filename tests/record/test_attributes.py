@@ -15,6 +15,9 @@ from otel_wandb_bridge.record import step_views
 class Tensor:
     """As much of a zero-dimensional tensor as a step needs."""
 
+    def __repr__(self):
+        return "Tensor()"
+
     def __init__(self, value, dtype="torch.int64"):
         self.value, self.dtype = value, dtype
 

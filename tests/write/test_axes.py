@@ -16,6 +16,7 @@ from otel_wandb_bridge.ledger import Ledger
 from otel_wandb_bridge.records import Row
 from otel_wandb_bridge.testing import FakeRun, read_records, read_rows
 from otel_wandb_bridge.write.axes import Axes, axes_of, defining, watch_definitions
+from otel_wandb_bridge.write.hooks import hook_of
 from otel_wandb_bridge.write.writer import RunWriter
 
 PROGRAM = """
@@ -179,6 +180,15 @@ def runs(tmp_path_factory):
     return {file.stem.removeprefix("run-"): stored(file) for file in files}
 
 
+@pytest.fixture
+def nobody_watches():
+    """Whatever writers other tests have left open."""
+    hook = hook_of(wandb_run.Run, "_define_metric")
+    while hook._needs:
+        hook._take_off(next(iter(hook._needs)))
+
+
+@pytest.mark.usefixtures("nobody_watches")
 def test_definitions_go_through_the_method_that_is_watched(tmp_path):
     """Should W&B rename `Run._define_metric`, ours would silently take keys from other axes."""
     assert hasattr(wandb_run.Run, "_define_metric"), (
@@ -198,6 +208,7 @@ def test_definitions_go_through_the_method_that_is_watched(tmp_path):
     assert axes.of("afterwards") is None
 
 
+@pytest.mark.usefixtures("nobody_watches")
 def test_nobody_watches_when_the_last_one_has_ended():
     """W&B is as it was, bit for bit."""
     before = vars(wandb_run.Run)["_define_metric"]

@@ -47,7 +47,7 @@ class ThroughputCallback:
 
 
 class RewardWorker(threading.Thread):
-    """Scores completions a batch of steps at a time, in a thread of its own; the trainer waits for it at times."""
+    """Scores completions a batch of steps at a time, in a thread of its own; the trainer may wait for it."""
 
     def __init__(self) -> None:
         super().__init__(name="reward")

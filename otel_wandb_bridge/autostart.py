@@ -45,11 +45,17 @@ def start() -> None:
 def _patch() -> None:
     try:
         from .wandb_step_fix import patch_wandb_log
-        from .wandb_step_fix.environment import options_in_environment
 
-        patch_wandb_log(**options_in_environment())
+        patch_wandb_log()
     except Exception as error:  # the import of wandb must go on
         print(f"wandb_step_fix: wandb.log is not patched: {error}", file=sys.stderr)
+
+
+def _import_wandb() -> None:
+    import contextlib
+
+    with contextlib.suppress(Exception):  # who needs it will hear of it
+        __import__("wandb")
 
 
 def _after_import(callback: "Callable[[], None]") -> None:
@@ -62,6 +68,11 @@ def _after_import(callback: "Callable[[], None]") -> None:
         """Finds `wandb` where the other finders do, and calls back once it is loaded."""
 
         def find_spec(self, name: str, path: "Any" = None, target: "Any" = None) -> "ModuleSpec | None":
+            if name.startswith("otel_wandb_bridge."):
+                # Whoever imports a part of ours first, which imports `wandb` in its turn: now, while no part
+                # of ours is half imported, the patch can import what it needs.
+                _import_wandb()
+                return None
             if name != "wandb":
                 return None
             for finder in sys.meta_path:

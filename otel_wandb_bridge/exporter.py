@@ -332,14 +332,16 @@ class WandbMetricExporter(MetricExporter):
             return
         with self._lock.held():
             concerned = not self._is_shut_down and self._pipeline.target.writes(run)
-        if not concerned:
-            return
+        if concerned:
+            self._finish()
+        if (concerned or self._is_shut_down) and not _is_any_bound():
+            STEP_CLOCK.reset()
+
+    def _finish(self) -> None:
         self.collect()
         with self._lock.held():
             self._drain(None)
             self._pipeline.finish_run()
-        if not _is_any_bound():
-            STEP_CLOCK.reset()
 
     def _before_exit(self) -> None:
         if self._is_shut_down or self._lock.is_held_here():

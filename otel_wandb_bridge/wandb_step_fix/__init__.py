@@ -14,6 +14,8 @@ variable `WANDB_STEP_FIX_ENABLED=true` no line is needed at all.
 from collections.abc import Mapping
 from typing import Any
 
+from .calls import logger
+from .environment import options_in_environment
 from .log import show_where_nobody_listens
 from .manager import WandBStepManager
 from .patch import patch, unpatch
@@ -36,6 +38,7 @@ TRAINER, EVALUATION, DEFAULT, DEBUG = 0, 1, 5, 10
 """Priorities: of two values of one key at one step, that of the smaller number stands."""
 
 _manager: WandBStepManager | None = None
+_options: dict[str, Any] = {}
 
 show_where_nobody_listens()
 
@@ -45,13 +48,15 @@ def patch_wandb_log(**options: Any) -> None:
 
     All ways into a run are caught, also those that were taken before (`from wandb import log`, a bound method
     that was saved): for runs that exist and runs to come. The calls keep their signature, their return value
-    and the errors of W&B. Calling it again changes nothing, but for the options of the runs to come.
+    and the errors of W&B. Calling it again changes nothing but the options that
+    it names, for the runs to come.
 
     Best called before `wandb.init`: axes that were defined with `define_metric` before are not known.
 
     Args:
-        options: `buffer_size` (100), the number of waiting calls that starts an early flush;
-            `flush_interval` (2.0), seconds; and those of `WandbMetricExporter`: `step_metric`, `step_keys`,
+        options: An argument goes before the environment. `buffer_size` (100), the number of waiting calls
+            that starts an early flush; `flush_interval` (2.0), seconds; and those of `WandbMetricExporter`:
+            `step_metric`, `step_keys`,
             `late`, `hold`, `disorder`, `max_pending`, `max_step_jump` (here 1,000,000,000), `priorities`,
             `gating`, `expected_sources`.
 
@@ -62,7 +67,8 @@ def patch_wandb_log(**options: Any) -> None:
     """
     global _manager
     if options or _manager is None:
-        _manager = WandBStepManager(**options)
+        _manager = WandBStepManager(**{**options_in_environment(), **_options, **options})
+        _options.update(options)
     patch(_manager.settings)
 
 
@@ -78,7 +84,11 @@ def get_step_manager() -> WandBStepManager:
     """The manager of this process; it is made where there is none."""
     global _manager
     if _manager is None:
-        _manager = WandBStepManager()
+        try:
+            _manager = WandBStepManager(**options_in_environment())
+        except (TypeError, ValueError) as error:
+            logger.error("%s; the defaults are used", error)
+            _manager = WandBStepManager()
     return _manager
 
 

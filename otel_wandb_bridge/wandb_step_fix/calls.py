@@ -119,7 +119,8 @@ class WandbCalls:
         bundle = Bundle(source, step, values, self._priority(call, source, ledger), call.time)
         if call.step is not None and step is not None:
             sealed = self._sealed(ledger)
-            bundle.manner = self._manner(step, call.commit)
+            # `safe_wandb_log` says a priority: that decides.
+            bundle.manner = Manner.JOINS if call.site is None else self._manner(step, call.commit)
             self._move(step)
             return sealed + self._out(bundle, reason, ledger)
         sealed = []
@@ -144,6 +145,8 @@ class WandbCalls:
             return sealed
         self._count += 1
         self._place(bundle)
+        if call.site is None and bundle.manner is Manner.RIDES:
+            bundle.manner = Manner.JOINS
         return sealed + self._out(bundle, reason, ledger)
 
     def _place(self, bundle: Bundle) -> None:

@@ -9,12 +9,17 @@ import json
 from typing import Any
 
 from wandb.sdk.data_types.utils import val_to_json
+from wandb.sdk.wandb_run import Run
 from wandb.util import json_dumps_safer_history
 
 from ..record.snapshot import PLAIN, copied
 
 _ARRAYS = frozenset(("numpy",))
 _IMMUTABLE = frozenset(("jax", "jaxlib"))
+_SERIALIZE_CHARTS = (
+    "_serialize_custom_charts" if hasattr(Run, "_serialize_custom_charts") else "_visualization_hack"
+)
+"""W&B's own conversion of charts, private under either name; the latter is that of wandb 0.18."""
 
 
 def captured(run: Any, values: dict[str, Any], step: int | None) -> dict[str, Any]:
@@ -29,10 +34,9 @@ def captured(run: Any, values: dict[str, Any], step: int | None) -> dict[str, An
         Exception: what W&B raises for values that it cannot take.
     """
     values = _own_dicts(values)
-    if _has_chart(values) and hasattr(run, "_serialize_custom_charts"):
+    if _has_chart(values):
         # What `run.log` does first of all; a chart is a table under another key, and a part of the config.
-        # (wandb 0.18 does it within a larger method: there, charts are taken by reference until the flush.)
-        values = run._serialize_custom_charts(values)
+        values = getattr(run, _SERIALIZE_CHARTS)(values)
     return _dict_captured(run, values, 0 if step is None else step)
 
 
@@ -47,7 +51,9 @@ def _has_chart(values: dict[str, Any]) -> bool:
 
 
 def _is_chart(value: Any) -> bool:
-    return hasattr(value, "set_key") and hasattr(value, "spec")
+    # The module of these classes has changed more than once; their names have not.
+    kind = type(value)
+    return kind.__name__ in ("CustomChart", "Visualize") and kind.__module__.startswith("wandb.")
 
 
 def _dict_captured(run: Any, values: dict[str, Any], step: int) -> dict[str, Any]:
@@ -60,7 +66,7 @@ def _captured(run: Any, key: str, value: Any, step: int) -> Any:
     if isinstance(value, dict):
         return _dict_captured(run, value, step)
     module = type(value).__module__.partition(".")[0]
-    if module in _IMMUTABLE or _is_chart(value):
+    if module in _IMMUTABLE:
         return value
     if module in _ARRAYS or (hasattr(value, "detach") and hasattr(value, "clone")):
         return copied(value)

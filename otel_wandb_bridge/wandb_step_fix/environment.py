@@ -3,6 +3,8 @@
 import os
 from typing import Any
 
+from .routes import Settings
+
 BUFFER_SIZE = "WANDB_STEP_FIX_BUFFER_SIZE"
 FLUSH_INTERVAL = "WANDB_STEP_FIX_FLUSH_INTERVAL"
 
@@ -22,6 +24,10 @@ def options_in_environment() -> dict[str, Any]:
         if text:
             try:
                 options[option] = parse(text)
+                Settings(**{"buffer_size": 1, "flush_interval": 1.0, **options}, options={})
             except ValueError:
-                raise ValueError(f"environment variable {variable}={text!r}: a number is expected") from None
+                what = (
+                    "a whole number of calls, at least 1" if parse is int else "a number of seconds above 0"
+                )
+                raise ValueError(f"environment variable {variable}={text!r}: {what} is expected") from None
     return options

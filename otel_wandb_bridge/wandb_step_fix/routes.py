@@ -4,9 +4,11 @@ import logging
 import os
 import threading
 import time
+import weakref
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
+from difflib import get_close_matches
 from typing import Any
 
 from opentelemetry.sdk.metrics import MeterProvider
@@ -14,6 +16,7 @@ from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
 
 from ..bridge import Bridge
 from ..exporter import WandbMetricExporter, exporter_of
+from ..options import known_options
 from ..record import DirectLane
 from ..record.lane_gauges import global_gauges
 from ..stats import Stats, stats_of
@@ -50,6 +53,12 @@ class Settings:
             )
         self.buffer_size = buffer_size
         self.flush_interval = float(flush_interval)
+        unknown = [name for name in options if name not in known_options()]
+        if unknown:
+            known = sorted(("buffer_size", "flush_interval", *known_options()))
+            close = get_close_matches(unknown[0], known, 1)
+            hint = f" (did you mean {close[0]!r}?)" if close else ""
+            raise TypeError(f"unknown option {unknown[0]!r}{hint}; known are {', '.join(known)}")
         self.options = {"max_step_jump": MAX_STEP_JUMP, **options}
         self.options["priorities"] = {**PRIORITIES, **(self.options.get("priorities") or {})}
         WandbMetricExporter.check(**self.options)
@@ -118,14 +127,18 @@ class Routes:
         self.immediate: dict[int, Immediate] = {}
         """Runs of another process, by `id(run)`."""
         self.is_patched = False
+        self._ending: weakref.WeakSet[Any] = weakref.WeakSet()
+        """Runs that are about to finish: what comes now goes to W&B, which may still take it."""
         self._lock = threading.RLock()
         self._take_off: Callable[[], None] | None = None
 
     def route(self, run: Any, settings: Settings) -> Route | None:
         """The route of a run; None where there can be none, which is said once."""
         route = self.by_id.get(id(run))
+        if route is None and run in self._ending:
+            return None
         try:
-            while route is None:
+            while route is None and run not in self._ending:
                 # Before the lock: an exporter that is flushing may want ours, to have a run given way to it.
                 exporter = exporter_of(run)
                 with self._lock:
@@ -160,13 +173,12 @@ class Routes:
         """
         for entry in route.lane.take_back(route.calls):
             call = Waiting._make(entry[1:])
-            if call.site is None or self.is_patched:
-                self.put(route.run, call, route.settings)
-            else:
-                values = dict(call.values)
-                if call.step is not None:  # W&B may have counted further than that by now, and would drop it
-                    values.setdefault(route.exporter.options.step_metric, call.step)
-                route.run.log(values, commit=call.commit)
+            if (call.site is None or self.is_patched) and self.put(route.run, call, route.settings):
+                continue
+            values = dict(call.values)
+            if call.step is not None:  # W&B may have counted further than that by now, and would drop it
+                values.setdefault(route.exporter.options.step_metric, call.step)
+            route.run.log(values, commit=call.commit)
 
     def close(self) -> None:
         """End all routes: what waits is written."""
@@ -210,7 +222,7 @@ class Routes:
 
     def _new_route(self, run: Any, exporter: WandbMetricExporter | None, settings: Settings) -> Route | None:
         bridge = None
-        if exporter is not None and not exporter.is_writing(run):
+        if run in self._ending or (exporter is not None and not exporter.is_writing(run)):
             return None  # it was shut down meanwhile
         if exporter is None:
             try:
@@ -221,10 +233,9 @@ class Routes:
                 return None  # somebody was quicker
             exporter.gives_way(lambda: self._give_way(run))
         route = Route(run, exporter, settings, bridge)
-        if self._take_off is not None:
-            self._take_off()
-        # The latest of all, so that the exporters have written by then.
-        self._take_off = before_finish(self._on_finish)
+        if self._take_off is None:
+            # First of all: what is logged while the exporters write a last time would come too late for them.
+            self._take_off = before_finish(self._on_finish, first=True)
         self.by_id[id(run)] = route
         logger.debug(
             "run %s: %s", getattr(run, "id", run), "a bridge of its own" if bridge else "it has a bridge"
@@ -239,6 +250,7 @@ class Routes:
     def _on_finish(self, run: Any) -> None:
         for route in list(self.by_id.values()):
             if run is None or route.run is run:
+                self._ending.add(route.run)
                 self._end(route)
 
     def _end(self, route: Route) -> None:

@@ -28,8 +28,12 @@ _hooks: dict[tuple[Any, str], Callable[[], None]] = {}
 _is_service_known = False
 
 
-def before_finish(callback: Callable[[Run | None], None]) -> Callable[[], None]:
+def before_finish(callback: Callable[[Run | None], None], *, first: bool = False) -> Callable[[], None]:
     """Have `callback` called with each run that is about to finish (None: all of them, a teardown).
+
+    Args:
+        callback: What to call.
+        first: Before those that are there already.
 
     It runs in the thread that finishes the run. What it raises is logged, and never reaches that thread.
 
@@ -37,7 +41,7 @@ def before_finish(callback: Callable[[Run | None], None]) -> Callable[[], None]:
         A function that takes the callback off again. With the last one, W&B is as it was before.
     """
     with _lock:
-        _callbacks.append(callback)
+        _callbacks.insert(0 if first else len(_callbacks), callback)
         for kind in _kinds:
             _watch(kind)
         _wrap(wandb, "teardown", _tell_of_all)

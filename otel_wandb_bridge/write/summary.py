@@ -85,7 +85,8 @@ class Summary:
         """
         known = self._defined_by_user.get(key)
         if known is None:
-            known = self._defined_by_user[key] = hasattr(self._current(key), "keys")
+            current = self._current(key)  # absent: `summary="none"`
+            known = self._defined_by_user[key] = current is None or hasattr(current, "keys")
         return known
 
     def _current(self, key: str) -> Any:

@@ -28,8 +28,12 @@ def test_wandb_itself_is_patched_when_it_is_imported(python, on, is_patched):
     [
         ("OTEL_WANDB_HOLD", "soon", "OTEL_WANDB_HOLD='soon': expected a number"),
         ("OTEL_WANDB_LATE", "never", "late must be one of"),
-        ("WANDB_STEP_FIX_BUFFER_SIZE", "0", "buffer_size must be a number of calls, at least 1; got 0"),
-        ("WANDB_STEP_FIX_FLUSH_INTERVAL", "1s", "WANDB_STEP_FIX_FLUSH_INTERVAL='1s': a number is expected"),
+        ("WANDB_STEP_FIX_BUFFER_SIZE", "0", "a whole number of calls"),
+        (
+            "WANDB_STEP_FIX_FLUSH_INTERVAL",
+            "1s",
+            "WANDB_STEP_FIX_FLUSH_INTERVAL='1s': a number of seconds above 0 is expected",
+        ),
     ],
 )
 def test_an_option_that_cannot_be_used_costs_one_line_and_no_import(python, variable, value, said):
@@ -140,3 +144,26 @@ def test_wandbs_own_programs_are_not_disturbed(python):
     """Its command line is a program that imports it."""
     without = python(args=["-m", "wandb", "--version"]).ended_well()
     assert without == python(args=["-m", "wandb", "--version"], on="1")
+
+
+@pytest.mark.parametrize(
+    "first",
+    [
+        "from otel_wandb_bridge.wandb_step_fix import safe_wandb_log",
+        "from otel_wandb_bridge import configure",
+        "from otel_wandb_bridge.exporter import WandbMetricExporter",
+        "import otel_wandb_bridge.write",
+        "import otel_wandb_bridge.testing",
+    ],
+)
+def test_a_part_of_ours_may_be_imported_before_wandb(python, first):
+    """As sorted imports have it: `wandb` is imported while a part of ours is half imported."""
+    code = f"""
+{first}
+import wandb
+from otel_wandb_bridge.wandb_step_fix.patch import is_patched
+
+print(is_patched())
+"""
+    ended = python(code, on="1")
+    assert (0, ["True"], "") == (ended.code, ended.lines, ended.err)

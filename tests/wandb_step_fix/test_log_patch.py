@@ -122,11 +122,6 @@ def lives(run_program):
         two.log({"b": 7}, step=0)
         two.finish()
 
-    with wandb.init(project="drop-in", mode="disabled") as nothing:
-        nothing.log({"a": 1}, step=5)
-        wandb.log({"a": 1}, step=4)
-        report(disabled=isinstance(nothing, Run))
-
     with init("again") as run:
         report(instance=isinstance(run, kind) and wandb_run.Run is kind)
         run.log({"a": 2}, step=2)
@@ -149,6 +144,19 @@ def lives(run_program):
     wandb.log({"a": 1}, step=1)
     """
     return run_program(program).ended_well()
+
+
+def test_a_disabled_run_takes_everything(run_program):
+    """And keeps nothing, as ever. (A process of its own: in wandb 0.18, all later runs are disabled too.)"""
+    program = """
+    patch_wandb_log()
+    with wandb.init(project="drop-in", mode="disabled") as nothing:
+        nothing.log({"a": 1}, step=5)
+        wandb.log({"a": 1}, step=4)
+        report(disabled=isinstance(nothing, wandb_run.Run))
+    """
+    ended = run_program(program)
+    assert (0, True, {}) == (ended.code, ended.facts["disabled"], ended.runs)
 
 
 @pytest.mark.parametrize("name", ["first", "second"])
@@ -176,7 +184,6 @@ def test_runs_at_once_do_not_mix(lives):
 def test_a_run_is_a_run(lives):
     """Lightning checks `isinstance`; the class is the same object."""
     assert lives.facts["instance"]
-    assert lives.facts["disabled"]
 
 
 def test_patching_and_unpatching_in_the_middle_loses_nothing_of_ours(lives):
@@ -740,3 +747,35 @@ def test_beside_a_bridge_the_rows_are_the_same(run_program, name):
     assert whole == run.by_step("b")
     assert [0, 1] == run.values("free")
     assert all(("a" in row) == ("b" in row) for row in run.rows), "both calls of a step are in one row"
+
+
+def test_a_run_that_finishes_while_others_log_is_finished_for_them(run_program):
+    """Each of their calls is in the file, or raises W&B's own error: nobody goes on logging to a dead run."""
+    program = """
+    run = init("ends")
+    patch_wandb_log()
+    logged = [[], [], []]
+
+    def log(thread):
+        number = 0
+        while True:
+            try:
+                run.log({f"t{thread}": number})
+            except wandb.errors.UsageError:
+                return
+            logged[thread].append(number)
+            number += 1
+            time.sleep(0.001)
+
+    threads = [threading.Thread(target=log, args=(number,)) for number in range(3)]
+    [thread.start() for thread in threads]
+    while min(map(len, logged)) < 20:
+        time.sleep(0.001)
+    run.finish()
+    [thread.join(20) for thread in threads]
+    report(alive=sum(thread.is_alive() for thread in threads), logged=logged)
+    """
+    ended = run_program(program, timeout=60)
+    assert 0 == ended.facts["alive"]
+    for thread, numbers in enumerate(ended.facts["logged"]):
+        assert set(ended.runs["ends"].values(f"t{thread}")) >= set(numbers[:-1])

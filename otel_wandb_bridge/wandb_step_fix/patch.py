@@ -30,7 +30,7 @@ from ..record.snapshot import PLAIN
 from ..write.axes import watch_definitions
 from ..write.finish import after_init
 from ..write.hooks import Hook, around, hook_of
-from ..write.traffic import foresee, is_writing
+from ..write.traffic import foresee, is_own
 from .calls import Waiting
 from .capture import captured
 from .routes import ROUTES, Route, Settings
@@ -124,7 +124,7 @@ def _replace_log(catching: Hook) -> Callable[[], None]:
             route is not None
             and type(data) is dict
             and (step is None or (type(step) is int and step <= _LARGEST_STEP))
-            and not (args or more or is_writing())
+            and not (args or more or is_own(data))
             and _has_text_keys(data)
             and catching.is_on_top()  # else somebody has wrapped `_log`, and wants to see each call
         ):
@@ -184,7 +184,7 @@ def _catch(
     **more: Any,
 ) -> Any:
     settings = _settings
-    if settings is not None and not more and not is_writing():
+    if settings is not None and not more and not is_own(data):
         usable, number = _usable(data, step)
         if usable and _caught(run, dict(data), number, commit, settings):
             return None

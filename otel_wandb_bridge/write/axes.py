@@ -7,6 +7,7 @@ saved before all end. It is private, and the public ones are captured too early 
 (`tests/write/test_axes.py` fails by name should it go).
 """
 
+import inspect
 import threading
 import weakref
 from collections.abc import Callable, Iterator
@@ -20,6 +21,8 @@ from .run import Run
 
 _axes: "weakref.WeakKeyDictionary[Run, Axes]" = weakref.WeakKeyDictionary()
 _defining: set[int] = set()
+_PARAMETERS = [*inspect.signature(wandb_run.Run._define_metric).parameters][1:]
+_OPTIONS = ("summary", "hidden")
 
 
 class Axes:
@@ -32,18 +35,27 @@ class Axes:
         self._names: dict[str, str] = {}
         self._globs: dict[str, str] = {}
         self._named: set[str] = set()
+        self._options: dict[str, dict[str, Any]] = {}
         self.version = 0
         """Counts the definitions."""
 
-    def note(self, name: str, step_metric: str | None) -> None:
-        """A definition has come."""
+    def note(self, name: str, step_metric: str | None, **options: Any) -> None:
+        """A definition has come; `options` are what it says besides the axis (`summary`, `hidden`, ...)."""
         stem, star, _ = name.partition("*")
         key = stem.replace("\\.", ".")
         if not star:
             self._named.add(key)
         if step_metric:
             (self._globs if star else self._names)[key] = step_metric
+        if star and options:
+            self._options[key] = options
+        if step_metric or options:
             self.version += 1
+
+    def options_of(self, key: str) -> dict[str, Any]:
+        """What a glob says of a key besides the axis: a definition by name is to say it again."""
+        stems = [stem for stem in tuple(self._options) if key.startswith(stem)]
+        return {} if key in self._named or not stems else self._options[max(stems, key=len)]
 
     def is_named(self, key: str) -> bool:
         """Whether a definition names the key: no glob binds it then."""
@@ -88,7 +100,8 @@ def watch_definitions() -> Callable[[], None]:
 def _note_and_define(call: Callable[..., Any], run: Run, *args: Any, **kwargs: Any) -> Any:
     defined = call(run, *args, **kwargs)
     if threading.get_ident() not in _defining:
-        name = args[0] if args else kwargs.get("name")
-        step_metric = args[1] if len(args) > 1 else kwargs.get("step_metric")
-        axes_of(run).note(str(name), getattr(step_metric, "name", step_metric))
+        given = {**dict(zip(_PARAMETERS, args, strict=False)), **kwargs}
+        step_metric = given.get("step_metric")
+        options = {name: given[name] for name in _OPTIONS if given.get(name) is not None}
+        axes_of(run).note(str(given.get("name")), getattr(step_metric, "name", step_metric), **options)
     return defined

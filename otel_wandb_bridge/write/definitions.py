@@ -84,6 +84,8 @@ class Definitions:
         """Somebody has defined axes meanwhile; by itself, a glob of theirs takes no name back from us."""
         for name, axis in [*self._names.items()]:
             theirs = self._others.of(_key(name))
+            if axis == self.axis and theirs is None and self._others.options_of(_key(name)):
+                self._bind(name, axis)
             if not axis or theirs is None or theirs == axis:
                 continue
             if theirs != _key(name) and not self._others.is_named(_key(name)):
@@ -98,7 +100,8 @@ class Definitions:
             return
         try:
             with defining():
-                self._run.define_metric(name, step_metric=axis, step_sync=False)
+                options = self._others.options_of(_key(name))
+                self._run.define_metric(name, step_metric=axis, step_sync=False, **options)
         except Exception as error:
             self._ledger.say_once("axis", repr(_key(name)), f"W&B refused to define it: {error!r}")
 

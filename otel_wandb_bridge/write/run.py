@@ -17,7 +17,13 @@ class Run(Protocol):
         """Write values, as `wandb.Run.log`."""
 
     def define_metric(
-        self, name: str, *, step_metric: str | None = None, step_sync: bool | None = None
+        self,
+        name: str,
+        *,
+        step_metric: str | None = None,
+        step_sync: bool | None = None,
+        hidden: bool | None = None,
+        summary: str | None = None,
     ) -> Any:
         """Define the axis of a key, as `wandb.Run.define_metric`."""
 

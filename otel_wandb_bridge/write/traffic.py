@@ -19,7 +19,8 @@ from .run import Run
 from .shared_count import SharedCount
 
 _traffic: "weakref.WeakKeyDictionary[Run, Traffic]" = weakref.WeakKeyDictionary()
-_writing: set[int] = set()
+_own: dict[int, Any] = {}
+"""By thread, the values that are being written."""
 _lock = threading.Lock()
 
 
@@ -33,7 +34,6 @@ class Traffic:
         self.lock = threading.RLock()
         self._calls = 0
         self._elsewhere = SharedCount()
-        self._is_ours = False
         self.may_be_open: bool | None = None
         """Whether a foreign call has left a row in the making, which a row of ours with its step would join;
         None: nobody knows, for there may have been calls before."""
@@ -62,25 +62,35 @@ class Traffic:
 
     @contextmanager
     def ours(self) -> Iterator[None]:
-        """Keep others from writing; what is logged inside is our own."""
+        """Keep others from writing. What is logged inside with `own` around it is our own."""
         with self.lock, self._elsewhere.held():
-            before, self._is_ours = self._is_ours, True
-            thread = threading.get_ident()
-            is_outermost = thread not in _writing
-            _writing.add(thread)
             try:
                 yield
             finally:
-                self._is_ours = before
-                if is_outermost:
-                    _writing.discard(thread)
                 self._elsewhere.add()
 
     @contextmanager
-    def theirs(self, *, leaves_open: bool) -> Iterator[None]:
-        """Around a call that has come: it is foreign, unless we are writing."""
+    def own(self, values: Any) -> Iterator[None]:
+        """What is logged with these very values is our own.
+
+        Not all that this thread logs: a signal handler or a finalizer may run in the middle of it.
+        """
+        thread = threading.get_ident()
+        before = _own.get(thread)
+        _own[thread] = values
+        try:
+            yield
+        finally:
+            if before is None:
+                _own.pop(thread, None)
+            else:
+                _own[thread] = before
+
+    @contextmanager
+    def theirs(self, values: Any, *, leaves_open: bool) -> Iterator[None]:
+        """Around a call that has come: it is foreign, unless it is our own."""
         with self.lock:
-            if self._is_ours:
+            if is_own(values):
                 yield
                 return
             self._calls += 1
@@ -104,7 +114,6 @@ class Traffic:
     def after_fork(self) -> None:
         """In a forked child: a thread that is not there any more may have held the lock."""
         self.lock = threading.RLock()
-        self._is_ours = False
         self._elsewhere.after_fork()
 
 
@@ -123,9 +132,9 @@ def foresee(run: Run) -> None:
             _traffic[run] = Traffic(run)
 
 
-def is_writing() -> bool:
-    """Whether this very thread is inside a `Traffic.ours()`: what it logs is ours."""
-    return bool(_writing) and threading.get_ident() in _writing
+def is_own(values: Any) -> bool:
+    """Whether a call with these very values is our own."""
+    return bool(_own) and values is not None and _own.get(threading.get_ident()) is values
 
 
 def _count_and_log(
@@ -134,14 +143,14 @@ def _count_and_log(
     traffic = _traffic.get(run)
     if traffic is None:
         return call(run, data, step=step, commit=commit, **more)
-    with traffic.theirs(leaves_open=not commit and (step is not None or commit is not None)):
+    with traffic.theirs(data, leaves_open=not commit and (step is not None or commit is not None)):
         return call(run, data, step=step, commit=commit, **more)
 
 
 def _after_fork() -> None:
     global _lock
     _lock = threading.Lock()  # a thread that is not there any more may have held it
-    _writing.clear()
+    _own.clear()
     for traffic in list(_traffic.values()):
         traffic.after_fork()
 

@@ -779,3 +779,52 @@ def test_a_run_that_finishes_while_others_log_is_finished_for_them(run_program):
     assert 0 == ended.facts["alive"]
     for thread, numbers in enumerate(ended.facts["logged"]):
         assert set(ended.runs["ends"].values(f"t{thread}")) >= set(numbers[:-1])
+
+
+def test_what_is_logged_in_the_middle_of_a_flush_costs_no_row(run_program):
+    """By a signal handler or a finalizer, in the thread that writes: it waits in the lane like any call."""
+    program = """
+    run = init("interrupted")
+    patch_wandb_log(flush_interval=NEVER)
+    for step in range(10):
+        wandb.log({"a": step}, step=step)
+    publish, calls = wandb_run.Run._partial_history_callback, []
+
+    def interrupted(self, *args, **kwargs):
+        calls.append(1)
+        if len(calls) == 5:
+            wandb.log({"free": 1})
+            run.log({"low": 2}, step=6)
+        return publish(self, *args, **kwargs)
+
+    wandb_run.Run._partial_history_callback = interrupted
+    finalize_wandb_logging()
+    run.finish()
+    report(stats=get_step_manager().get_stats())
+    """
+    ended = run_program(program)
+    assert {step: step for step in range(10)} == ended.runs["interrupted"].by_step("a")
+    assert [1] == ended.runs["interrupted"].values("free")
+    assert {6: 2} == ended.runs["interrupted"].by_step("low")
+    assert 12 == ended.facts["stats"]["written"]
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_glob_of_the_user_keeps_what_it_says_of_the_summary(run_program, when):
+    """Though each key is defined by name on the axis, which is stronger than a glob."""
+    define = 'run.define_metric("val/*", summary="min")'
+    first, second = (define, "") if when == "before" else ("", define)
+    program = f"""
+    patch_wandb_log()
+    run = init("globs")
+    {first}
+    run.log({{"val/a": 16}}, step=0)
+    finalize_wandb_logging()
+    {second}
+    for step in range(1, 10):
+        run.log({{"val/a": (step - 4) ** 2}}, step=step)
+    finalize_wandb_logging()
+    report(least=dict(run.summary.get("val/a")))
+    run.finish()
+    """
+    assert {"min": 0} == run_program(program).facts["least"]

@@ -119,19 +119,26 @@ def test_what_is_stored_is_json(run):
         json_dumps_safer_history(object())
 
 
+def a_chart():
+    table = wandb.Table(columns=["x", "y"], data=[[1, 2]])
+    chart = wandb.plot.line(table, "x", "y") if wandb.run or hasattr(wandb, "Run") else None
+    if chart is None:
+        pytest.skip("this version of wandb makes charts for `wandb.run` alone")
+    return chart, table
+
+
 def test_a_chart_becomes_a_table_under_another_key(run):
     """`Run._serialize_custom_charts` does it; in wandb 0.18, `Run._visualization_hack`."""
     where = GONE.format("Run._serialize_custom_charts", "wandb_step_fix/capture.py")
     serialize = getattr(run, _SERIALIZE_CHARTS, None)
     assert serialize is not None, where
-    table = wandb.Table(columns=["x", "y"], data=[[1, 2]])
-    values = serialize({"chart": wandb.plot.line(table, "x", "y"), "loss": 1})
+    chart, table = a_chart()
+    values = serialize({"chart": chart, "loss": 1})
     assert {"chart_table", "loss"} == values.keys(), where
     assert table is values["chart_table"], where
 
 
 def test_a_chart_is_known_by_its_name():
     """Its class has lived in several modules of wandb."""
-    chart = wandb.plot.line(wandb.Table(columns=["x", "y"], data=[[1, 2]]), "x", "y")
-    assert _is_chart(chart), GONE.format("the class of charts", "wandb_step_fix/capture.py")
+    assert _is_chart(a_chart()[0]), GONE.format("the class of charts", "wandb_step_fix/capture.py")
     assert not _is_chart(5)

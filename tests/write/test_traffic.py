@@ -21,9 +21,12 @@ def test_all_ways_to_log_go_through_the_method_that_is_wrapped(tmp_path):
         for log in (saved, run.log, wandb.log, wandb.run.log):
             log({"foreign": 1})
         assert 4 == traffic.foreign_calls
-        with traffic.ours():
-            run.log({"ours": 1})
-        assert 4 == traffic.foreign_calls
+        ours = {"ours": 1}
+        with traffic.ours(), traffic.own(ours):
+            run.log(ours)
+            assert 4 == traffic.foreign_calls
+            run.log({"of a signal handler": 1})
+        assert 5 == traffic.foreign_calls
 
 
 def test_a_foreign_writer_during_a_flush_costs_no_row(tmp_path):

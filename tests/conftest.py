@@ -21,3 +21,8 @@ def clean_surroundings(monkeypatch):
     STEP_CLOCK.reset()
     yield
     STEP_CLOCK.reset()
+
+
+def pytest_fixture_setup():
+    """Before any fixture, of whatever scope: see above."""
+    os.environ.pop("WANDB_SERVICE", None)

@@ -30,7 +30,8 @@ LANE_SCOPE = "otel_wandb_bridge.log"
 """Instrumentation scope of what the direct lane shows to other readers."""
 
 _WHOLE = re.compile(r"\d{1,19}(\.0*)?")
-_LARGEST_STEP = 2**63 - 1
+LARGEST_STEP = 2**63 - 1
+"""W&B's `_step` is a signed 64-bit number."""
 
 
 def parse_step(value: Any) -> int:
@@ -78,7 +79,7 @@ def _step(value: Any) -> int:
         step = int(text.partition(".")[0])
     else:
         step = _whole(value)
-    if not 0 <= step <= _LARGEST_STEP:
+    if not 0 <= step <= LARGEST_STEP:
         raise ValueError(_unusable(value))
     return step
 

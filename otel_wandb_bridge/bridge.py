@@ -1,6 +1,5 @@
 """The bridge: what `configure` puts together, in one hand."""
 
-import time
 from collections.abc import Mapping
 from types import TracebackType
 from typing import Any
@@ -88,10 +87,7 @@ class Bridge:
             False where W&B, a failing collection or the timeout interrupted it, or no run is there yet; the
             rest stays pending.
         """
-        deadline = time.monotonic() + timeout_millis / 1e3
-        collected = self._exporter.collect(timeout_millis)
-        left = max(0.0, deadline - time.monotonic()) * 1e3
-        return self._exporter.force_flush(left) and collected
+        return self._exporter.flush_everything(timeout_millis)
 
     def shutdown(self) -> None:
         """Commit everything and stop. The run stays open: it is the caller's to finish.

@@ -211,15 +211,6 @@ class WandbMetricExporter(MetricExporter):
             pipeline.ledger, waiting=waiting, shed=shed, pending=pipeline.pending, refused=late_comers
         )
 
-    @staticmethod
-    def check(**given: Any) -> None:
-        """Check options (those of the constructor, by name) without making an exporter.
-
-        Raises:
-            TypeError, ValueError: naming the option, what came and what is expected.
-        """
-        options.resolve(**given)
-
     def writes(self, run: Run) -> bool:
         """Whether the rows go to `run`, now or as soon as there are some. May wait for a flush."""
         if self._is_shut_down or self._pipeline.target.is_bound:
@@ -253,6 +244,12 @@ class WandbMetricExporter(MetricExporter):
             return False
         succeeded = [self._collected(reader, timeout_millis) for reader in readers]
         return all(succeeded)
+
+    def flush_everything(self, timeout_millis: float) -> bool:
+        """Collect what has been recorded, and commit all of it; see `Bridge.force_flush`."""
+        deadline = time.monotonic() + timeout_millis / 1e3
+        collected = self.collect(timeout_millis)
+        return self.force_flush(max(0.0, deadline - time.monotonic()) * 1e3) and collected
 
     def flush_every(self, seconds: float) -> None:
         """Flush what the direct lane holds without a reader: the SDK is disabled (`OTEL_SDK_DISABLED`)."""

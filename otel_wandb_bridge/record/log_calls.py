@@ -80,7 +80,7 @@ class LogCalls:
             step = step_of_baggage(ambient) if ambient else None
             if step is None:
                 step = entry.clock.step_of(source)
-        priority = self._priority(entry, source, ledger)
+        priority = priority_of(entry.priority, ambient, source, self._priorities, ledger, "Bridge.log")
         for key, value in entry.values.items():
             if type(value) is Unusable:
                 ledger.reject("value", f"Bridge.log, key {key!r}", f"it cannot be copied: {value.why}")
@@ -97,14 +97,21 @@ class LogCalls:
                     "key", f"Bridge.log, source {source!r}", f"a key is a non-empty string; got {key!r}"
                 )
 
-    def _priority(self, entry: _Call, source: str, ledger: Ledger) -> int:
-        priority = entry.priority
-        if priority is None and entry.context:
-            priority = entry.context.get(PRIORITY_KEY)
-        if priority is None:
-            return default_priority(source, self._priorities)
+
+def priority_of(
+    given: Any,
+    ambient: Context | None,
+    source: str,
+    priorities: Mapping[str, int],
+    ledger: Ledger,
+    caller: str,
+) -> int:
+    """The priority of a call: given, else the ambient one, else that of its source."""
+    if given is None and ambient:
+        given = ambient.get(PRIORITY_KEY)
+    if given is not None:
         try:
-            return parse_priority(priority)
+            return parse_priority(given)
         except ValueError as error:
-            ledger.say_once("priority", f"Bridge.log, source {source!r}", f"{error}; the default is used")
-            return default_priority(source, self._priorities)
+            ledger.say_once("priority", f"{caller}, source {source!r}", f"{error}; the default is used")
+    return default_priority(source, priorities)

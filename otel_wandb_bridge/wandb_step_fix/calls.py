@@ -7,7 +7,7 @@
 overwrite nothing there, else into a row of their own |
 | an ambient step (`training_step`, `set_step`, `update_training_step`) | that | go together |
 | a step key among the values (`train/global_step`, ...) | its value | go together |
-| none of these | the one that is current | a row of their own, as in W&B |
+| none of these | the one that is current | a row of their own |
 
 `commit=False` without `step=` keeps the values for the next call without `step=`, as in W&B.
 """
@@ -19,18 +19,16 @@ from typing import Any, NamedTuple
 
 from opentelemetry.context import Context
 
-from ..attributes import default_priority, parse_priority, parse_step
+from ..attributes import LARGEST_STEP, parse_step
 from ..ledger import Ledger
 from ..reconcile.nested import joined
-from ..record.ambient import PRIORITY_KEY, SOURCE_KEY, step_of_baggage
+from ..record.ambient import SOURCE_KEY, step_of_baggage
 from ..record.clock import ClockState
-from ..record.log_calls import NO_KEY
+from ..record.log_calls import NO_KEY, priority_of
 from ..record.snapshot import Unusable
 from ..records import Bundle, Kind, Manner, Sample
 
 logger = logging.getLogger("wandb_step_fix")
-
-_LARGEST_STEP = 2**63 - 1
 
 
 class Site(NamedTuple):
@@ -116,7 +114,8 @@ class WandbCalls:
         source, step, reason = self._source_and_step(call)
         # What `wandb.log` itself has taken has text keys, and values of which there is a copy.
         values = call.values if call.site is not None else self._usable(call.values, source, ledger)
-        bundle = Bundle(source, step, values, self._priority(call, source, ledger), call.time)
+        priority = priority_of(call.priority, call.context, source, self._priorities, ledger, "wandb.log")
+        bundle = Bundle(source, step, values, priority, call.time)
         if call.step is not None and step is not None:
             sealed = self._sealed(ledger)
             # `safe_wandb_log` says a priority: that decides.
@@ -193,7 +192,7 @@ class WandbCalls:
             said = call.context.get(SOURCE_KEY)  # type: ignore[assignment]  # text, as `training_step` put it
         if call.step is not None:
             given: int = call.step
-            if type(given) is not int or abs(given) > _LARGEST_STEP:
+            if type(given) is not int or abs(given) > LARGEST_STEP:
                 given = parse_step(call.step)
             return said or self._function(call), given, "step="
         step = step_of_baggage(call.context)
@@ -223,18 +222,6 @@ class WandbCalls:
             threads.append(site.thread)
         number = threads.index(site.thread)
         return f"{source}#{number + 1}" if number else source
-
-    def _priority(self, call: Waiting, source: str, ledger: Ledger) -> int:
-        priority = call.priority
-        if priority is None and call.context:
-            priority = call.context.get(PRIORITY_KEY)
-        if priority is None:
-            return default_priority(source, self._priorities)
-        try:
-            return parse_priority(priority)
-        except ValueError as error:
-            ledger.say_once("priority", f"wandb.log, source {source!r}", f"{error}; the default is used")
-            return default_priority(source, self._priorities)
 
     def _manner(self, step: int, commit: bool | None) -> Manner:
         """What W&B would drop must not overwrite what it would keep: its count of steps is kept here too."""

@@ -25,6 +25,7 @@ import wandb
 from opentelemetry.context import get_current
 from wandb import wandb_run
 
+from ..attributes import LARGEST_STEP
 from ..record.clock import STEP_CLOCK
 from ..record.snapshot import PLAIN
 from ..write.axes import watch_definitions
@@ -37,7 +38,6 @@ from .routes import ROUTES, Route, Settings
 
 logger = logging.getLogger("wandb_step_fix")
 
-_LARGEST_STEP = 2**63 - 1
 _MISSING: Any = object()
 _OURS = ("otel_wandb_bridge.", "wandb.")
 _WANDB = str(Path(wandb.__file__).parent)
@@ -123,7 +123,7 @@ def _replace_log(catching: Hook) -> Callable[[], None]:
         if (
             route is not None
             and type(data) is dict
-            and (step is None or (type(step) is int and step <= _LARGEST_STEP))
+            and (step is None or (type(step) is int and step <= LARGEST_STEP))
             and not (args or more or is_own(data))
             and _has_text_keys(data)
             and catching.is_on_top()  # else somebody has wrapped `_log`, and wants to see each call
@@ -220,7 +220,7 @@ def _usable(data: Any, step: Any) -> tuple[bool, int | None]:
         number = operator.index(step)
     except TypeError:
         return False, None
-    return not isinstance(step, bool) and abs(number) <= _LARGEST_STEP, number
+    return not isinstance(step, bool) and abs(number) <= LARGEST_STEP, number
 
 
 def _caller(frame: FrameType) -> FrameType:

@@ -16,7 +16,7 @@ from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
 
 from ..bridge import Bridge
 from ..exporter import WandbMetricExporter, exporter_of
-from ..options import known_options
+from ..options import known_options, resolve
 from ..record import DirectLane
 from ..record.lane_gauges import global_gauges
 from ..stats import Stats, stats_of
@@ -61,7 +61,7 @@ class Settings:
             raise TypeError(f"unknown option {unknown[0]!r}{hint}; known are {', '.join(known)}")
         self.options = {"max_step_jump": MAX_STEP_JUMP, **options}
         self.options["priorities"] = {**PRIORITIES, **(self.options.get("priorities") or {})}
-        WandbMetricExporter.check(**self.options)
+        resolve(**self.options)
 
 
 class Route:
@@ -194,7 +194,8 @@ class Routes:
     def flush(self, timeout: float) -> bool:
         """Write what waits, of all runs; whether all of it was written within `timeout` seconds."""
         end = time.monotonic() + timeout
-        flushed = [_flushed(route, end) for route in list(self.by_id.values())]
+        exporters = [route.exporter for route in list(self.by_id.values())]
+        flushed = [each.flush_everything(max(0.0, end - time.monotonic()) * 1e3) for each in exporters]
         return all(flushed)
 
     def counts(self) -> Counter[str]:
@@ -260,14 +261,6 @@ class Routes:
                 return
             route.close()
             self.ended.update(route.counts())
-
-
-def _flushed(route: Route, end: float) -> bool:
-    left = max(0.0, end - time.monotonic()) * 1e3
-    if route.bridge is not None:
-        return route.bridge.force_flush(left)
-    collected = route.exporter.collect(left)
-    return route.exporter.force_flush(max(0.0, end - time.monotonic()) * 1e3) and collected
 
 
 def _new_bridge(run: Any, settings: Settings) -> tuple[WandbMetricExporter, Bridge]:

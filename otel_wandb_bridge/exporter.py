@@ -1,7 +1,6 @@
 """The exporter: decode → reconcile → write, one step after the other."""
 
 import logging
-import os
 import threading
 import time
 import weakref
@@ -24,16 +23,15 @@ from opentelemetry.sdk.metrics.export import (
 
 from . import options
 from .decode import Decoder, Naming
-from .exit import before_exit
 from .flush_lock import FlushLock
 from .flusher import Flusher
+from .lifecycle import Lifecycle, is_any_bound
 from .pipeline import Pipeline
 from .record import INSTRUMENTS, DirectLane, Intake, StepAggregation
-from .record.clock import STEP_CLOCK
 from .record.sdk import readers_of
 from .records import Bundle, Sample
 from .stats import Stats, stats_of
-from .write import Run, before_finish
+from .write import Run
 
 _logger = logging.getLogger("otel_wandb_bridge")
 _RETRY_SECONDS = 2.0
@@ -123,12 +121,9 @@ class WandbMetricExporter(MetricExporter):
         self._intake = Intake(self._flusher.wake)
         self._lane = DirectLane(self.options.priorities)
         self._lane.on_high_water = self._flusher.wake
-        self._is_shut_down = False
         self._exports = 0
-        self._is_child = False
         self._refused = 0
         self._refusing = threading.Lock()
-        _living.add(self)
         self._aggregation = StepAggregation(self._intake, self._on_instrument)
         super().__init__(
             # Delta for what is recorded, so that the SDK lets go of a series (one for each step, where no
@@ -142,10 +137,10 @@ class WandbMetricExporter(MetricExporter):
             },
             preferred_aggregation=dict.fromkeys(INSTRUMENTS, self._aggregation),
         )
-        self._forget_finish = before_finish(_weakly(self._before_finish))
-        weakref.finalize(self, self._forget_finish).atexit = False
-        before_exit(self._before_exit)
-        _after_fork_in_child(self._after_fork)
+        self._lifecycle = Lifecycle(
+            self._lock, self._pipeline, collect=self.collect, drain=self._drain, renew=self._renew
+        )
+        _living.add(self)
 
     def export(
         self, metrics_data: MetricsData, timeout_millis: float = 10_000, **kwargs: Any
@@ -159,9 +154,9 @@ class WandbMetricExporter(MetricExporter):
         with self._lock.held():
             self._exports += 1
             if self._pipeline.target.is_over:
-                self._pipeline.is_superseded = _is_any_bound()
+                self._pipeline.is_superseded = is_any_bound()
             decoded = self._decoder.decode(metrics_data)
-            if self._is_shut_down:
+            if self._lifecycle.is_shut_down:
                 self._refuse(decoded.samples)
                 return MetricExportResult.FAILURE
             succeeded = self._pipeline.take(
@@ -191,12 +186,10 @@ class WandbMetricExporter(MetricExporter):
         Rows that can be written are written, however long it takes; the timeout is not for them.
         """
         with self._lock.held():
-            if self._is_shut_down:
+            if self._lifecycle.is_shut_down:
                 return
-            self._drain(None)
-            self._is_shut_down = True
-            self._pipeline.finish_run()
-        self._forget_finish()
+            self._drain()
+            self._lifecycle.shut_down()
         self._flusher.stop()
 
     def stats(self) -> Stats:
@@ -205,7 +198,7 @@ class WandbMetricExporter(MetricExporter):
         in_lane, shed_by_lane = self._lane.waiting()
         waiting, shed = waiting + in_lane, shed + shed_by_lane
         pipeline, late_comers = self._pipeline, self._refused
-        if self._is_shut_down:  # nobody collects what still waits
+        if self._lifecycle.is_shut_down:  # nobody collects what still waits
             late_comers, waiting = late_comers + waiting, 0
         return stats_of(
             pipeline.ledger, waiting=waiting, shed=shed, pending=pipeline.pending, refused=late_comers
@@ -213,14 +206,14 @@ class WandbMetricExporter(MetricExporter):
 
     def writes(self, run: Run) -> bool:
         """Whether the rows go to `run`, now or as soon as there are some. May wait for a flush."""
-        if self._is_shut_down or self._pipeline.target.is_bound:
+        if self._lifecycle.is_shut_down or self._pipeline.target.is_bound:
             return self.is_writing(run)
         with self._lock.held():
             return self._pipeline.target.writes(run)
 
     def is_writing(self, run: Run) -> bool:
         """Whether the rows go to `run` already. Never waits."""
-        return self._pipeline.target.run is run and not self._is_shut_down
+        return self._pipeline.target.run is run and not self._lifecycle.is_shut_down
 
     def gives_way(self, how: Callable[[], None]) -> None:
         """Let another exporter have the run, should one be made for it: `how` is to shut this one down."""
@@ -269,7 +262,7 @@ class WandbMetricExporter(MetricExporter):
     def _may_collect(self) -> bool:
         # In a forked child the reader's locks may be held for ever by a thread that is not there any more,
         # and what it would collect has no place to go, unless the child has made a run of its own.
-        if not self._is_child:
+        if not self._lifecycle.is_child:
             return True
         with self._lock.held():
             return self._pipeline.target.writer() is not None
@@ -299,7 +292,7 @@ class WandbMetricExporter(MetricExporter):
     def _batches(self, until: float | None, *, everything: bool = False) -> Iterator[list[Sample | Bundle]]:
         return self._lane.batches(self._pipeline.ledger, until, everything=everything)
 
-    def _drain(self, deadline: float | None) -> bool:
+    def _drain(self, deadline: float | None = None) -> bool:
         taken = self._pipeline.take([], self._batches(None, everything=True), deadline=deadline)
         return self._pipeline.commit(everything=True, deadline=deadline) and taken
 
@@ -320,37 +313,7 @@ class WandbMetricExporter(MetricExporter):
             else:
                 self._set_alarm(self._pipeline.commit())
 
-    def _before_finish(self, run: Run | None) -> None:
-        if self._lock.is_held_here():
-            # A signal handler finishes the run in the middle of our own flush: to flush again would wait
-            # for this very thread, and write the row in flight twice.
-            _logger.warning("the run is finished from within a flush; what is not written yet is lost")
-            self._pipeline.finish_run()
-            return
-        with self._lock.held():
-            concerned = not self._is_shut_down and self._pipeline.target.writes(run)
-        if concerned:
-            self._finish()
-        if (concerned or self._is_shut_down) and not _is_any_bound():
-            STEP_CLOCK.reset()
-
-    def _finish(self) -> None:
-        self.collect()
-        with self._lock.held():
-            self._drain(None)
-            self._pipeline.finish_run()
-
-    def _before_exit(self) -> None:
-        if self._is_shut_down or self._lock.is_held_here():
-            return
-        self.collect()
-        with self._lock.held():
-            self._drain(None)
-            self._pipeline.say_what_is_left()
-            self._pipeline.is_exiting = True
-
-    def _after_fork(self) -> None:
-        self._is_child = True
+    def _renew(self) -> None:
         self._lock.renew()
         self._refusing = threading.Lock()
         self._flusher.after_fork()
@@ -363,32 +326,3 @@ class WandbMetricExporter(MetricExporter):
 def exporter_of(run: Run) -> WandbMetricExporter | None:
     """The exporter of this process that writes `run`."""
     return next((exporter for exporter in tuple(_living) if exporter.writes(run)), None)
-
-
-def _is_any_bound() -> bool:
-    """Whether any exporter of the process has a run to write."""
-    return any(exporter._pipeline.target.is_bound for exporter in tuple(_living))
-
-
-def _weakly(method: Callable[[Run | None], None]) -> Callable[[Run | None], None]:
-    """The same call without keeping the exporter alive."""
-    weak = weakref.WeakMethod(method)
-
-    def call(run: Run | None) -> None:
-        alive = weak()
-        if alive is not None:
-            alive(run)
-
-    return call
-
-
-def _after_fork_in_child(method: Callable[[], None]) -> None:
-    weak = weakref.WeakMethod(method)
-
-    def call() -> None:
-        alive = weak()
-        if alive is not None:
-            alive()
-
-    if hasattr(os, "register_at_fork"):
-        os.register_at_fork(after_in_child=call)

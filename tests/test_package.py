@@ -27,6 +27,7 @@ LAYERS = {
     "exit": set(),
     "flusher": set(),
     "flush_lock": set(),
+    "lifecycle": {"exit", "flush_lock", "pipeline", "record", "write"},
     "stats": {"ledger"},
     "selfmetrics": {"stats"},
     "testing": set(),

@@ -1,0 +1,115 @@
+"""What a program does to an exporter besides recording: its run finishes, it forks, it ends."""
+
+import logging
+import os
+import weakref
+from collections.abc import Callable
+from typing import Any
+
+from .exit import before_exit
+from .flush_lock import FlushLock
+from .pipeline import Pipeline
+from .record.clock import STEP_CLOCK
+from .write import Run, before_finish
+
+_logger = logging.getLogger("otel_wandb_bridge")
+_all: "weakref.WeakSet[Lifecycle]" = weakref.WeakSet()
+
+
+class Lifecycle:
+    """Has everything written in time before a run finishes and before the program ends.
+
+    W&B, the exit of the interpreter and the fork hooks hold on to it weakly, so that an exporter that nobody
+    uses any more can go.
+
+    Args:
+        lock: Held around every flush.
+        pipeline: What is flushed.
+        collect: Takes in what has been recorded.
+        drain: Commits everything that was taken in; called with the lock held.
+        renew: In a forked child: makes new locks, and forgets what waits.
+
+    Thread-safety: safe from any thread.
+    """
+
+    def __init__(
+        self,
+        lock: FlushLock,
+        pipeline: Pipeline,
+        *,
+        collect: Callable[[], object],
+        drain: Callable[[], object],
+        renew: Callable[[], None],
+    ) -> None:
+        self._lock = lock
+        self._pipeline = pipeline
+        self._collect = collect
+        self._drain = drain
+        self._renew = renew
+        self.is_shut_down = False
+        self.is_child = False
+        """This process was forked from the one that made the exporter."""
+        _all.add(self)
+        self._forget_finish = before_finish(_weakly(self._before_finish))
+        weakref.finalize(self, self._forget_finish).atexit = False
+        before_exit(self._before_exit)
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(after_in_child=_weakly(self._after_fork))
+
+    def shut_down(self) -> None:
+        """Let go of the run, which is written as far as it can be; call it with the lock held."""
+        self.is_shut_down = True
+        self._pipeline.finish_run()
+        self._forget_finish()
+
+    def _before_finish(self, run: Run | None) -> None:
+        if self._lock.is_held_here():
+            # A signal handler finishes the run in the middle of our own flush: to flush again would wait
+            # for this very thread, and write the row in flight twice.
+            _logger.warning("the run is finished from within a flush; what is not written yet is lost")
+            self._pipeline.finish_run()
+            return
+        with self._lock.held():
+            concerned = not self.is_shut_down and self._pipeline.target.writes(run)
+        if concerned:
+            self._collect()
+            with self._lock.held():
+                self._drain()
+                self._pipeline.finish_run()
+        if (concerned or self.is_shut_down) and not is_any_bound():
+            STEP_CLOCK.reset()
+
+    def _before_exit(self) -> None:
+        if self.is_shut_down or self._lock.is_held_here():
+            return
+        self._collect()
+        with self._lock.held():
+            self._drain()
+            self._pipeline.say_what_is_left()
+            self._pipeline.is_exiting = True
+
+    def _after_fork(self) -> None:
+        self.is_child = True
+        self._renew()
+
+    @property
+    def is_bound(self) -> bool:
+        """Whether there is a run to write."""
+        return self._pipeline.target.is_bound
+
+
+def is_any_bound() -> bool:
+    """Whether any exporter of the process has a run to write."""
+    return any(each.is_bound for each in tuple(_all))
+
+
+def _weakly(method: Callable[..., None]) -> Callable[..., None]:
+    """The same call without keeping its object alive."""
+    weak = weakref.WeakMethod(method)
+
+    def call(*args: Any) -> None:
+        alive = weak()
+        if alive is not None:
+            alive(*args)
+
+    return call

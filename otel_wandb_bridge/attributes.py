@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from .records import DEFAULT_PRIORITY
+from .sources import name_of
 
 STEP = "step"
 SOURCE = "source"
@@ -66,7 +67,9 @@ def parse_priority(value: Any) -> int:
 
 def default_priority(source: str, priorities: Mapping[str, int]) -> int:
     """The priority of a source that says none with its measurement."""
-    return priorities.get(source, DEFAULT_PRIORITY)
+    if source in priorities:
+        return priorities[source]
+    return priorities.get(name_of(source), DEFAULT_PRIORITY) if priorities else DEFAULT_PRIORITY
 
 
 def _step(value: Any) -> int:

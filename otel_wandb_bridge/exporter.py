@@ -71,6 +71,9 @@ class WandbMetricExporter(MetricExporter):
         priorities: Default priority by source, 0 (highest) to 10 (lowest); 5 for the rest.
         gating: The sources that hold rows back. Default: all that have reported.
         expected_sources: Sources, by name or by number, that hold rows back before their first report.
+        reduce: What is written of a key that several processes report at one step, by key or pattern:
+            `{"tokens": "sum", "time/*": ("mean", "max", "p95")}`. Default: the mean, with `key/min` and
+            `key/max` beside it.
         naming: From a metric's name and attributes to its key in W&B. Default: dots become slashes, and
             attributes are appended (`loss` with `{"rank": 3}` is `loss/rank_3`).
         clock: Seconds that never go back, for `hold`. Default `time.monotonic`; tests inject their own.
@@ -97,6 +100,7 @@ class WandbMetricExporter(MetricExporter):
         priorities: Mapping[str, int] | None = None,
         gating: Collection[str] | None = None,
         expected_sources: int | Collection[str] | None = None,
+        reduce: Mapping[str, str | Collection[str]] | None = None,
         naming: Naming | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -111,6 +115,7 @@ class WandbMetricExporter(MetricExporter):
             priorities=priorities,
             gating=gating,
             expected_sources=expected_sources,
+            reduce=reduce,
             naming=naming,
         )
         self._clock = clock

@@ -7,7 +7,7 @@ from typing import Any
 
 from .attributes import parse_priority
 from .decode import Naming, default_naming
-from .reconcile import Policy
+from .reconcile import Policy, Reductions
 from .reconcile.policy import names, number, whole_number
 
 PREFIX = "OTEL_WANDB_"
@@ -69,6 +69,8 @@ def resolve(**given: Any) -> Options:
         chosen["gating"] = names("gating", chosen["gating"])
     if "expected_sources" in chosen:
         chosen["expected_sources"] = _expected(chosen["expected_sources"])
+    if "reduce" in chosen:
+        chosen["reduce"] = _reductions(chosen["reduce"])
     rules = {rule.name for rule in fields(Policy)}
     policy = Policy(**{name: value for name, value in chosen.items() if name in rules})
     return Options(policy=policy, **{name: value for name, value in chosen.items() if name not in rules})
@@ -116,6 +118,13 @@ def _expected_in(text: str) -> int | list[str]:
     return int(text) if text.isdigit() else _names_in(text)
 
 
+def _reductions_in(text: str) -> dict[str, list[str]]:
+    pairs = [pair.partition("=") for pair in _names_in(text)]
+    if not all(equals for _, equals, _ in pairs):
+        raise ValueError("expected key=statistic pairs such as 'loss=mean,tokens=sum,time/*=mean|max|p95'")
+    return {key.strip(): [each.strip() for each in wanted.split("|")] for key, _, wanted in pairs}
+
+
 def _whole_in(text: str) -> int:
     try:
         return int(text)
@@ -141,6 +150,7 @@ _PARSERS: dict[str, Callable[[str], Any]] = {
     "priorities": _priorities_in,
     "gating": _names_in,
     "expected_sources": _expected_in,
+    "reduce": _reductions_in,
 }
 
 
@@ -168,6 +178,12 @@ def _priorities(given: Any) -> dict[str, int]:
         except ValueError as error:
             raise ValueError(f"priorities[{source!r}]: {error}") from None
     return priorities
+
+
+def _reductions(given: Any) -> Reductions:
+    if not isinstance(given, Mapping):
+        raise TypeError(f"reduce must map keys to statistics, such as {{'tokens': 'sum'}}; got {given!r}")
+    return Reductions(given)
 
 
 def _expected(given: Any) -> frozenset[str] | int:

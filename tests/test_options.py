@@ -43,6 +43,7 @@ def test_the_defaults():
         ),
         ("GATING", "trainer, reward", lambda options: options.policy.gating, {"trainer", "reward"}),
         ("EXPECTED_SOURCES", "4", lambda options: options.policy.expected_sources, 4),
+        ("REDUCE", "loss=mean,time/*=mean|max", lambda options: len(options.policy.reduce.of("time/a")), 2),
         ("EXPECTED_SOURCES", "a,b", lambda options: options.policy.expected_sources, {"a", "b"}),
     ],
 )
@@ -78,6 +79,8 @@ def test_an_argument_goes_before_the_environment(monkeypatch):
         ("priorities", {1: 1}),
         ("gating", "trainer"),
         ("gating", [1]),
+        ("reduce", "mean"),
+        ("reduce", {"loss": "average"}),
         ("expected_sources", -1),
         ("expected_sources", "trainer"),
         ("expected_sources", 1.5),

@@ -17,12 +17,14 @@ MODULES = sorted(path for path in ROOT.rglob("*.py") if "_grpo" not in path.name
 
 LAYERS = {
     "records": set(),
-    "attributes": {"records"},
+    "sources": set(),
+    "descriptive": set(),
+    "attributes": {"records", "sources"},
     "ledger": set(),
-    "reconcile": {"records", "ledger"},
+    "reconcile": {"records", "ledger", "sources", "descriptive"},
     "record": {"records", "attributes", "ledger"},
-    "decode": {"records", "attributes", "ledger"},
-    "write": {"records", "ledger", "exit"},
+    "decode": {"records", "attributes", "ledger", "sources"},
+    "write": {"records", "ledger", "exit", "descriptive"},
     "autostart": {"wandb_step_fix"},
     "exit": set(),
     "flusher": set(),
@@ -74,6 +76,8 @@ def test_only_those_who_may_touch_wandb_and_opentelemetry_do(path):
     foreign -= {"otel_wandb_bridge", ""}
     if part in (
         "records",
+        "sources",
+        "descriptive",
         "attributes",
         "ledger",
         "reconcile",

@@ -2,5 +2,6 @@
 
 from .policy import Policy
 from .reconciler import Reconciler
+from .reduction import Reductions
 
-__all__ = ["Policy", "Reconciler"]
+__all__ = ["Policy", "Reconciler", "Reductions"]

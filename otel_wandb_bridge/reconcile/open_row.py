@@ -5,7 +5,10 @@ from copy import copy
 from typing import Any, final
 
 from ..records import Bundle, Distribution, Kind, Manner, Row, Sample
+from ..sources import Source
 from .nested import are_disjoint, joined
+from .reduction import Reductions
+from .shares import Note, SlotKey, gather, slot_key
 
 SUMMED = frozenset((Kind.INCREMENT, Kind.OBSERVATION))
 """Kinds of which every sample goes into the value: they override nothing."""
@@ -43,12 +46,14 @@ class OpenRow:
     Thread-safety: none; the pipeline's lock guards it.
     """
 
-    __slots__ = ("_bundles", "late", "riders", "samples", "slots", "step", "time")
+    __slots__ = ("_bundles", "has_shares", "late", "riders", "samples", "slots", "step", "time")
 
     def __init__(self, step: int | None, *, late: bool = False) -> None:
         self.step = step
         self.late = late
-        self.slots: dict[str, Slot | Bundle] = {}
+        self.slots: dict[SlotKey, Slot | Bundle] = {}
+        self.has_shares = False
+        """Whether a source of a known process has reported: its values are shares of those of their keys."""
         self._bundles: list[Bundle] | None = []
         """All that the row holds, as long as that is disjoint bundles alone; None: look at the slots."""
         self.riders: list[Sample | Bundle] = []
@@ -73,9 +78,13 @@ class OpenRow:
         """
         if sample.time > self.time:
             self.time = sample.time
-        slot = self._slot(sample.key)
+        at: SlotKey = sample.key
+        if type(sample.source) is Source:
+            self.has_shares = True
+            at = (sample.key, sample.source.process.contributor)
+        slot = self._slot(at)
         if slot is None:
-            self.slots[sample.key] = Slot(sample)
+            self.slots[at] = Slot(sample)
             self.samples += 1
             return 0, False
         if slot.kind is sample.kind and self._accumulate(slot, sample):
@@ -92,7 +101,7 @@ class OpenRow:
             return 1, again
         overridden = slot.samples
         before = slot.value
-        self.slots[sample.key] = slot = Slot(sample)
+        self.slots[at] = slot = Slot(sample)
         if nested:
             slot.value = joined(before, sample.value)
         self.samples += 1 - overridden
@@ -105,6 +114,9 @@ class OpenRow:
             How many samples were overridden, and how many its source had already reported.
         """
         values = bundle.values
+        if type(bundle.source) is Source:
+            merged = [self.merge(sample) for sample in bundle]
+            return sum(overridden for overridden, _ in merged), sum(again for _, again in merged)
         if self.slots.keys().isdisjoint(values):
             if bundle.time > self.time:
                 self.time = bundle.time
@@ -123,10 +135,10 @@ class OpenRow:
         self.riders.append(rider)
         self.samples += size_of(rider)
 
-    def drop(self, key: str) -> int:
-        """Give up what a key holds. Returns how many samples that was."""
+    def drop(self, at: SlotKey) -> int:
+        """Give up what is held under a key. Returns how many samples that was."""
         self._bundles = None
-        return self.slots.pop(key).samples
+        return self.slots.pop(at).samples
 
     @property
     def has_totals(self) -> bool:
@@ -147,6 +159,7 @@ class OpenRow:
         row = OpenRow(self.step, late=self.late)
         row.slots = {key: slot.copy() if type(slot) is Slot else slot for key, slot in self.slots.items()}
         row._bundles = None if self._bundles is None else [*self._bundles]
+        row.has_shares = self.has_shares
         row.samples, row.time = self.samples - sum(map(size_of, self.riders)), self.time
         overridden = 0
         for sample in folding:
@@ -157,13 +170,13 @@ class OpenRow:
         further: list[OpenRow] = []
         alone: list[OpenRow] = []
         # Where the search for a free row begins: a key that is taken n times is not looked for n times.
-        full: dict[str, int] = {}
+        full: dict[SlotKey, int] = {}
         for rider in self.riders:
             if type(rider) is Bundle and rider.manner is Manner.STANDS_ALONE:
                 alone.append(OpenRow(self.step, late=self.late))
                 alone[-1].take(rider)
                 continue
-            keys = rider.values if type(rider) is Bundle else (rider.key,)
+            keys = places_of(rider)
             seat = max(full.get(key, 0) for key in keys)
             while True:
                 if seat > len(further):
@@ -182,13 +195,17 @@ class OpenRow:
     def has_room_for(self, rider: Sample | Bundle) -> bool:
         """Whether it can be taken in without overriding anything (but its equal, in a bundle)."""
         if type(rider) is Bundle:
-            taken = self.slots.keys() & rider.values.keys()
-            return all(_are_equal(self.slots[key].value_of(key), rider.values[key]) for key in taken)
-        slot = self.slots.get(rider.key)
+            places = zip(places_of(rider), rider.values, strict=True)
+            taken = [(self.slots[at], key) for at, key in places if at in self.slots]
+            return all(_are_equal(slot.value_of(key), rider.values[key]) for slot, key in taken)
+        slot = self.slots.get(slot_key(rider.key, rider.source))
         return slot is None or (slot.kind is rider.kind and rider.kind in SUMMED)
 
-    def finish(self, totals: dict[str, float]) -> Row:
+    def finish(self, totals: dict[SlotKey, float], reductions: Reductions, note: Note) -> Row:
         """The row as it is to be written; `totals` are the running totals before it, by key."""
+        if self.has_shares:
+            gathered = gather(self.slots, totals, reductions, note)
+            return Row(self.step, gathered.values, self.time, self.samples - gathered.overridden, self.late)
         values: dict[str, Any] = {}
         if self._bundles is not None:
             for bundle in sorted(self._bundles, key=_priority):
@@ -198,6 +215,7 @@ class OpenRow:
         if len({slot.priority for slot in self.slots.values()}) > 1:
             slots = sorted(slots, key=lambda item: item[1].priority)  # type: ignore[assignment]
         for key, slot in slots:
+            assert isinstance(key, str)
             value = slot.value_of(key)
             if slot.kind is Kind.INCREMENT:
                 values[key] = totals.get(key, 0) + value
@@ -207,11 +225,12 @@ class OpenRow:
                 values[key] = value
         return Row(self.step, values, self.time, self.samples, self.late)
 
-    def _slot(self, key: str) -> Slot | None:
+    def _slot(self, key: SlotKey) -> Slot | None:
         """What a key holds, as its own from now on."""
         self._bundles = None
         slot = self.slots.get(key)
         if type(slot) is Bundle:
+            assert isinstance(key, str)
             sample = Sample(slot.source, slot.step, key, slot.values[key], slot.priority, slot.time)
             slot = self.slots[key] = Slot(sample)
         return slot
@@ -237,6 +256,11 @@ class OpenRow:
 def size_of(item: Sample | Bundle) -> int:
     """How many samples it is."""
     return len(item.values) if type(item) is Bundle else 1
+
+
+def places_of(item: Sample | Bundle) -> list[SlotKey]:
+    """Where its values are held, in their order."""
+    return [slot_key(key, item.source) for key in (item.values if type(item) is Bundle else (item.key,))]
 
 
 def _priority(bundle: Bundle) -> int:

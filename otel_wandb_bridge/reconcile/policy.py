@@ -2,7 +2,9 @@
 
 import math
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from .reduction import Reductions
 
 LATE_POLICIES = ("keep", "merge", "drop")
 
@@ -20,7 +22,8 @@ class Policy:
         max_step_jump: A step further ahead of all others than this is taken for a mistake (a timestamp).
         gating: The sources that hold rows back; None for all that have reported.
         expected_sources: Sources (their names, or how many) that hold rows back before their first
-            report, for at most `hold`.
+            report, for at most `hold`. The sources of one rank count as one.
+        reduce: What is written of a key that several processes report at one step.
 
     Raises:
         TypeError, ValueError: naming the option, what came and what is expected.
@@ -33,6 +36,7 @@ class Policy:
     max_step_jump: int = 1_000_000
     gating: frozenset[str] | None = None
     expected_sources: frozenset[str] | int = 0
+    reduce: Reductions = field(default_factory=Reductions)
 
     def __post_init__(self) -> None:
         if self.late not in LATE_POLICIES:

@@ -10,9 +10,10 @@ from typing import NamedTuple
 
 from ..ledger import Ledger
 from ..records import Bundle, Kind, Manner, Row, Sample
-from .open_row import OpenRow, size_of
+from .open_row import OpenRow, places_of, size_of
 from .policy import Policy
 from .row_queue import RowQueue
+from .shares import SlotKey, key_of, standing, total_keys
 from .shedding import shed
 from .watermark import Progress, Watermark
 
@@ -47,7 +48,7 @@ class Reconciler:
         self._further: deque[OpenRow] = deque()
         self._riders: deque[tuple[float, Sample]] = deque()
         self._folding: list[Sample] = []
-        self._totals: dict[str, float] = {}
+        self._totals: dict[SlotKey, float] = {}
         self._committed: int | None = None
         self._newest: int | None = None
         self._head: _Head | None = None
@@ -70,7 +71,7 @@ class Reconciler:
             return
         self._head = None
         self._committed = step - 1
-        self._watermark.reach(step - 1)
+        self._watermark.start_at(step - 1)
         while (row := self._rows.lowest()) is not None and row.step is not None and row.step < step:
             self._rows.pop()
             self._make_late(row)
@@ -132,7 +133,8 @@ class Reconciler:
         seated, further, overridden = origin, list[OpenRow](), 0
         if origin.riders or folding:
             seated, further, overridden = origin.seated(folding)
-        row = seated.finish(self._totals)
+        row = seated.finish(self._totals, self._policy.reduce, self._ledger.say_once)
+        overridden += seated.samples - row.samples
         self._head = _Head(origin, seated, further, len(folding), overridden, row)
         return row
 
@@ -147,9 +149,10 @@ class Reconciler:
             raise RuntimeError("pop() takes out the row that peek() gave: call peek() first")
         self._head = None
         if head.seated.has_totals:
-            for key, slot in head.seated.slots.items():
+            for at, slot in head.seated.slots.items():
                 if slot.kind is Kind.INCREMENT:
-                    self._totals[key] = head.row.values[key]
+                    for total in total_keys(at):
+                        self._totals[total] = self._totals.get(total, 0) + slot.value_of(key_of(at))
         if self._further and self._further[0] is head.origin:
             self._further.popleft()
         elif head.origin in self._late:
@@ -190,7 +193,7 @@ class Reconciler:
     def _reject(self, row: OpenRow, refused: Mapping[str, Exception]) -> int:
         count = 0
         for key, error in refused.items():
-            slot = row.slots.get(key)
+            slot = standing(key, row.slots)
             if slot is not None:
                 count += slot.samples
                 text = f"{type(slot.value_of(key)).__name__} from source {slot.source!r}: W&B says {error!r}"
@@ -358,8 +361,8 @@ class Reconciler:
         elif item.manner is Manner.JOINS:
             overridden, again = row.take(item)
         else:
-            taken = row.slots.keys() & item.values.keys()
-            again = sum(row.slots[key].source == item.source for key in taken)
+            taken = [row.slots[at] for at in places_of(item) if at in row.slots]
+            again = sum(slot.source == item.source for slot in taken)
             row.ride(item)
         self.pending += row.samples - before
         self._ledger.overridden += overridden

@@ -5,6 +5,7 @@ from typing import Any
 
 from ..records import Sample
 from .open_row import OpenRow, size_of
+from .shares import SlotKey
 
 
 def shed(rows: Sequence[OpenRow], waiting: Sequence[MutableSequence[Sample]], count: int) -> int:
@@ -21,14 +22,14 @@ def shed(rows: Sequence[OpenRow], waiting: Sequence[MutableSequence[Sample]], co
     """
     holders: list[OpenRow | None] = [*rows, *[None] * len(waiting)]
     queues: list[MutableSequence[Any]] = [*(row.riders for row in rows), *waiting]
-    candidates: list[tuple[int, int, int, str]] = []
+    candidates: list[tuple[int, int, int, SlotKey]] = []
     for place, row in enumerate(rows):
         candidates.extend((-slot.priority, place, -1, key) for key, slot in row.slots.items())
     for place, queue in enumerate(queues):
         candidates.extend((-sample.priority, place, index, "") for index, sample in enumerate(queue))
     gone = 0
     taken: dict[int, set[int]] = {}
-    for _, place, index, key in sorted(candidates):
+    for _, place, index, key in sorted(candidates, key=_order):
         if gone >= count:
             break
         holder = holders[place]
@@ -43,3 +44,7 @@ def shed(rows: Sequence[OpenRow], waiting: Sequence[MutableSequence[Sample]], co
     for place, indices in taken.items():
         queues[place][:] = [sample for index, sample in enumerate(queues[place]) if index not in indices]
     return gone
+
+
+def _order(candidate: tuple[int, int, int, SlotKey]) -> tuple[int, int, int]:
+    return candidate[:3]

@@ -6,6 +6,7 @@ Progress is kept per source and combined in one place. Pure: time is an argument
 from collections import deque
 from collections.abc import Iterable
 
+from ..sources import contributor_of, is_among, name_of
 from .policy import Policy
 
 
@@ -40,6 +41,7 @@ class Watermark:
         self._step: int | None = None
         self._front: int | None = None
         self._passed: deque[tuple[float, int]] = deque()
+        self._awaits = bool(policy.expected_sources)
 
     @property
     def step(self) -> int | None:
@@ -53,6 +55,11 @@ class Watermark:
 
     def reach(self, step: int) -> None:
         """Advance to `step` whatever the sources say: a row was committed, or its hold is over."""
+        self._awaits = False
+        self.start_at(step)
+
+    def start_at(self, step: int) -> None:
+        """Advance to `step`, up to which the run had rows before; who is expected is still expected."""
         if self._step is None or step > self._step:
             self._step = step
 
@@ -69,7 +76,7 @@ class Watermark:
         """Combine what the sources have reported, and end the holds that are over at `now`."""
         done = self._done()
         if done is not None:
-            self.reach(done)
+            self.start_at(done)
         while self._passed and self._passed[0][0] + self._policy.hold <= now:
             self.reach(self._passed.popleft()[1])
 
@@ -80,8 +87,10 @@ class Watermark:
         return self._passed[0][0] + self._policy.hold if self._passed else None
 
     def _done(self) -> int | None:
-        if self._step is None and self._is_somebody_missing():
-            return None
+        if self._awaits:
+            self._awaits = self._is_somebody_missing()
+            if self._awaits:
+                return None
         ahead = [
             progress.highest
             for progress in self._gating()
@@ -92,10 +101,17 @@ class Watermark:
     def _gating(self) -> Iterable[Progress]:
         if self._policy.gating is None:
             return self._sources.values()
-        return [progress for name, progress in self._sources.items() if name in self._policy.gating]
+        return [
+            progress for source, progress in self._sources.items() if is_among(source, self._policy.gating)
+        ]
 
     def _is_somebody_missing(self) -> bool:
         expected = self._policy.expected_sources
         if isinstance(expected, int):
-            return len(self._sources) < expected
-        return any(name not in self._sources for name in expected)
+            return len(set(map(_reporter, self._sources))) < expected
+        here = {*self._sources, *map(name_of, self._sources)}
+        return not here.issuperset(expected)
+
+
+def _reporter(source: str) -> str:
+    return contributor_of(source) or source

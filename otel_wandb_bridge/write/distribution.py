@@ -7,6 +7,7 @@ from typing import Any
 
 import wandb
 
+from ..descriptive import mean, percentile
 from ..records import Distribution
 
 BINS = 64
@@ -49,23 +50,13 @@ def statistics(ordered: Sequence[float]) -> dict[str, float]:
     if not ordered:
         return {}
     return {
-        "mean": _mean(ordered),
+        "mean": mean(ordered),
         "min": ordered[0],
         "max": ordered[-1],
         "p50": percentile(ordered, 50),
         "p95": percentile(ordered, 95),
         "p99": percentile(ordered, 99),
     }
-
-
-def percentile(ordered: Sequence[float], percent: float) -> float:
-    """The percentile of values in ascending order, by linear interpolation between the closest ranks."""
-    rank = (len(ordered) - 1) * percent / 100
-    below = math.floor(rank)
-    part = rank - below
-    if not part:
-        return ordered[below]
-    return ordered[below] * (1 - part) + ordered[below + 1] * part
 
 
 def histogram(ordered: Sequence[float]) -> tuple[list[int], list[float]]:
@@ -80,10 +71,3 @@ def histogram(ordered: Sequence[float]) -> tuple[list[int], list[float]]:
     for value in ordered:
         counts[min(max(int(value / width - low / width), 0), BINS - 1)] += 1
     return counts, [low + width * index for index in range(BINS)] + [high]
-
-
-def _mean(values: Sequence[float]) -> float:
-    try:
-        return math.fsum(values) / len(values)
-    except OverflowError:
-        return math.fsum(value / len(values) for value in values)

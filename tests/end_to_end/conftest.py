@@ -5,9 +5,11 @@ import os
 import subprocess
 import sys
 import textwrap
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -109,8 +111,15 @@ class Outcome:
 def run_script(tmp_path):
     """Run a script after the prologue above, wait for its end, and read what its runs have left behind."""
 
-    def run(source: str, *, timeout: float = 60.0) -> Outcome:
-        return _run(source, tmp_path, timeout)
+    def run(
+        source: str,
+        *,
+        timeout: float = 60.0,
+        under: Sequence[str] = (),
+        variables: Mapping[str, str] | None = None,
+        prologue: str = PROLOGUE,
+    ) -> Outcome:
+        return _run(prologue + textwrap.dedent(source), tmp_path, timeout, under, variables or {})
 
     return run
 
@@ -123,7 +132,7 @@ def run_scripts(tmp_path):
         def run_one(name: str) -> Outcome:
             directory = tmp_path / name.replace(" ", "_")
             directory.mkdir()
-            return _run(sources[name], directory, timeout)
+            return _run(PROLOGUE + textwrap.dedent(sources[name]), directory, timeout)
 
         with ThreadPoolExecutor(2) as pool:
             return dict(zip(sources, pool.map(run_one, sources), strict=True))
@@ -131,14 +140,20 @@ def run_scripts(tmp_path):
     return run
 
 
-def _run(source: str, directory: Path, timeout: float) -> Outcome:
+def _run(
+    source: str,
+    directory: Path,
+    timeout: float,
+    under: Sequence[str] = (),
+    variables: Mapping[str, str] = MappingProxyType({}),
+) -> Outcome:
     script = directory / "script.py"
-    script.write_text(PROLOGUE + textwrap.dedent(source))
+    script.write_text(source)
     try:
         ended = subprocess.run(
-            [sys.executable, script.name],
+            [*under, sys.executable, script.name],
             cwd=directory,
-            env={**os.environ, **SURROUNDINGS},
+            env={**os.environ, **SURROUNDINGS, **variables},
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,

@@ -1,0 +1,49 @@
+"""The exporter as OpenTelemetry's auto-configuration and configuration files make it."""
+
+import os
+from typing import Any
+
+from .notice import give_notice
+
+try:
+    from ..exporter import WandbMetricExporter
+    from ..options import DEFAULT_INTERVAL_MILLIS, INTERVAL_VARIABLE, known_options
+except Exception as error:
+    give_notice("otel-wandb-bridge cannot be imported", error)
+    raise
+
+CONFIGURATION_FILE = "OTEL_CONFIG_FILE"
+
+
+class AutoconfiguredWandbMetricExporter(WandbMetricExporter):
+    """The exporter of `OTEL_METRICS_EXPORTER=wandb`, and of `wandb:` under a periodic reader's `exporter:`.
+
+    It follows `wandb.run`: it is made before the program's first line. Where neither
+    `OTEL_METRIC_EXPORT_INTERVAL` nor a configuration file says how often to export, it flushes every 2
+    seconds, as `configure` does, and not once a minute.
+
+    Args:
+        options: Those of `WandbMetricExporter`: the keys of the configuration file. The environment's
+            (`OTEL_WANDB_HOLD`, ...) count too.
+
+    Raises:
+        TypeError, ValueError: for an option that cannot be used. It is logged, too, now and at the end of the
+            program, since OpenTelemetry's start-up goes on without metrics.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        try:
+            _check_names(options)
+            super().__init__(**options)
+        except Exception as error:
+            give_notice("the exporter `wandb` cannot be made", error)
+            raise
+        if not os.environ.get(INTERVAL_VARIABLE) and not os.environ.get(CONFIGURATION_FILE):
+            self.flush_every(DEFAULT_INTERVAL_MILLIS / 1e3)
+
+
+def _check_names(options: dict[str, Any]) -> None:
+    known = sorted({"run", "naming", "clock", *known_options()})
+    for name in options:
+        if name not in known:
+            raise TypeError(f"unknown option {name!r}; known are {', '.join(known)}")

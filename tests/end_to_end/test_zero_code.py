@@ -1,0 +1,110 @@
+"""Programs without a line of ours, started by `opentelemetry-instrument` with its own variables."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+INSTRUMENT = str(Path(sys.executable).with_name("opentelemetry-instrument"))
+ON = {
+    "OTEL_METRICS_EXPORTER": "wandb",
+    "OTEL_TRACES_EXPORTER": "none",
+    "OTEL_LOGS_EXPORTER": "none",
+    "OTEL_PYTHON_DISABLED_INSTRUMENTATIONS": "*",
+}
+
+PROGRAM = """
+import sys
+import wandb
+from opentelemetry import metrics
+
+meter = metrics.get_meter("trainer")
+loss = meter.create_gauge("loss")
+tokens = meter.create_counter("tokens")
+
+
+def train(steps):
+    for step in steps:
+        loss.set(step / 2, {"step": step})
+        tokens.add(10, {"step": step})
+
+
+train(range(2))
+run = wandb.init(project="demo")
+train(range(2, 10))
+"""
+
+
+@pytest.fixture
+def instrumented(run_script):
+    """Run the program above, and the given end of it, under `opentelemetry-instrument`."""
+
+    def run(end="", **variables):
+        return run_script(end, under=[INSTRUMENT], variables={**ON, **variables}, prologue=PROGRAM)
+
+    return run
+
+
+def assert_all_is_there(run):
+    assert {step: step / 2 for step in range(10)} == run.series("loss")
+    assert {step: (step + 1) * 10 for step in range(10)} == run.series("tokens")
+
+
+@pytest.mark.parametrize(
+    ("end", "code"),
+    [("", 0), ("run.finish()", 0), ("sys.exit(3)", 3), ("1 / 0", 1)],
+    ids=["script end", "finish", "sys.exit", "exception"],
+)
+def test_the_rows_are_complete_however_the_program_ends(instrumented, end, code):
+    """Also what was recorded before `wandb.init`; the exporter was made before the program's first line."""
+    ended = instrumented(end)
+    assert code == ended.code
+    assert_all_is_there(ended.run)
+    if code == 0:
+        assert "" == ended.err
+
+
+def test_another_distro_may_be_in_charge(instrumented, tmp_path):
+    """One that a vendor has made, with a configurator of its own."""
+    (tmp_path / "vendor.py").write_text(
+        "import os\n"
+        "from opentelemetry.instrumentation.distro import BaseDistro\n"
+        "from opentelemetry.sdk._configuration import _OTelSDKConfigurator\n"
+        "class Distro(BaseDistro):\n"
+        "    def _configure(self, **kwargs):\n"
+        "        print('the distro of a vendor')\n"
+        "        os.environ['OTEL_METRICS_EXPORTER'] = 'wandb'\n"
+        "class Configurator(_OTelSDKConfigurator):\n"
+        "    pass\n"
+    )
+    information = tmp_path / "vendor-1.0.dist-info"
+    information.mkdir()
+    (information / "METADATA").write_text("Metadata-Version: 2.1\nName: vendor\nVersion: 1.0\n")
+    (information / "entry_points.txt").write_text(
+        "[opentelemetry_distro]\nvendor = vendor:Distro\n\n"
+        "[opentelemetry_configurator]\nvendor = vendor:Configurator\n"
+    )
+    ended = instrumented(
+        OTEL_PYTHON_DISTRO="vendor", OTEL_PYTHON_CONFIGURATOR="vendor", OTEL_METRICS_EXPORTER="none"
+    )
+    assert "the distro of a vendor" in ended.out
+    assert_all_is_there(ended.run)
+
+
+def test_an_option_that_cannot_be_used_is_said_at_the_start_and_at_the_end(instrumented):
+    """The start-up swallows the error; the program goes on, and nobody would know."""
+    ended = instrumented("print('trained', file=sys.stderr)", OTEL_WANDB_HOLD="soon")
+    assert 0 == ended.code
+    notice = (
+        "the exporter `wandb` cannot be made: environment variable OTEL_WANDB_HOLD='soon': expected a "
+        "number. Nothing that this program measures is written to W&B"
+    )
+    before, after = ended.err.split("trained")
+    assert notice in before
+    assert [notice] == after.strip().splitlines()
+
+
+def test_a_disabled_sdk_stays_disabled(instrumented):
+    """`OTEL_SDK_DISABLED=true`: no rows, and not a word about it."""
+    ended = instrumented(OTEL_SDK_DISABLED="true").ended_well()
+    assert [] == ended.rows

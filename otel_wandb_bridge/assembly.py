@@ -49,7 +49,8 @@ def configure(
         set_global: Make the provider the global one, or join the global one that exists. False makes a
             provider for this bridge alone.
         options: Those of `WandbMetricExporter`: `step_metric`, `step_keys`, `late`, `hold`, `disorder`,
-            `max_pending`, `max_step_jump`, `priorities`, `gating`, `expected_sources`, `reduce`, `naming`.
+            `max_pending`, `max_step_jump`, `priorities`, `gating`, `expected_sources`, `reduce`, `counters`,
+            `naming`.
 
     Raises:
         TypeError, ValueError: naming the option, what came and what is expected.

@@ -74,6 +74,8 @@ class WandbMetricExporter(MetricExporter):
         reduce: What is written of a key that several processes report at one step, by key or pattern:
             `{"tokens": "sum", "time/*": ("mean", "max", "p95")}`. Default: the mean, with `key/min` and
             `key/max` beside it.
+        counters: What a row says of a counter: its running `total` up to and including the step (default), or
+            the `increment` within it. One for all, or by key or pattern: `{"tokens/*": "increment"}`.
         naming: From a metric's name and attributes to its key in W&B. Default: dots become slashes, and
             attributes are appended (`loss` with `{"rank": 3}` is `loss/rank_3`).
         clock: Seconds that never go back, for `hold`. Default `time.monotonic`; tests inject their own.
@@ -101,6 +103,7 @@ class WandbMetricExporter(MetricExporter):
         gating: Collection[str] | None = None,
         expected_sources: int | Collection[str] | None = None,
         reduce: Mapping[str, str | Collection[str]] | None = None,
+        counters: str | Mapping[str, str] | None = None,
         naming: Naming | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -116,6 +119,7 @@ class WandbMetricExporter(MetricExporter):
             gating=gating,
             expected_sources=expected_sources,
             reduce=reduce,
+            counters=counters,
             naming=naming,
         )
         self._clock = clock

@@ -3,12 +3,16 @@
 import os
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any
+from typing import Any, TypeVar
 
 from .attributes import parse_priority
 from .decode import Naming, default_naming
+from .patterns import ByKey
 from .reconcile import Policy, Reductions
 from .reconcile.policy import names, number, whole_number
+from .reconcile.totals import COUNTERS, TOTALS_ALONE
+
+T = TypeVar("T")
 
 PREFIX = "OTEL_WANDB_"
 """`OTEL_WANDB_HOLD` is the environment's word for `hold`."""
@@ -67,6 +71,8 @@ def resolve(**given: Any) -> Options:
         chosen["step_keys"] = _keys(chosen["step_keys"])
     if "gating" in chosen:
         chosen["gating"] = names("gating", chosen["gating"])
+    if "counters" in chosen:
+        chosen["counters"] = _counters(chosen["counters"])
     if "expected_sources" in chosen:
         chosen["expected_sources"] = _expected(chosen["expected_sources"])
     if "reduce" in chosen:
@@ -114,6 +120,15 @@ def _priorities_in(text: str) -> dict[str, str]:
     return {source.strip(): priority.strip() for source, _, priority in pairs}
 
 
+def _by_key_in(text: str) -> dict[str, str]:
+    """`increment`, or `tokens/*=increment; requests=total`: a choice for all keys, and by pattern."""
+    choices = {}
+    for entry in filter(None, map(str.strip, text.split(";"))):
+        pattern, equals, choice = entry.rpartition("=")
+        choices[pattern.strip() if equals else "*"] = choice.strip()
+    return choices
+
+
 def _expected_in(text: str) -> int | list[str]:
     return int(text) if text.isdigit() else _names_in(text)
 
@@ -151,7 +166,37 @@ _PARSERS: dict[str, Callable[[str], Any]] = {
     "gating": _names_in,
     "expected_sources": _expected_in,
     "reduce": _reductions_in,
+    "counters": lambda text: _counters(_by_key_in(text)),
 }
+
+
+def _by_key(option: str, given: Any, default: T, checked: Callable[[str, Any], T]) -> ByKey[T]:
+    """A choice for all keys, or a mapping from patterns to choices, as `ByKey`.
+
+    Raises:
+        TypeError, ValueError: naming the option, what came and what is expected.
+    """
+    if isinstance(given, ByKey):
+        return given
+    if not isinstance(given, Mapping):
+        return ByKey(checked(option, given))
+    for pattern in given:
+        if not isinstance(pattern, str) or not pattern:
+            raise TypeError(f"{option} must have keys or patterns such as 'tokens/*'; got {pattern!r}")
+    return ByKey(
+        default,
+        {pattern: checked(f"{option}[{pattern!r}]", choice) for pattern, choice in given.items()},
+    )
+
+
+def _counters(given: Any) -> ByKey[str]:
+    return _by_key("counters", given, TOTALS_ALONE.default, _counter)
+
+
+def _counter(option: str, given: Any) -> str:
+    if given not in COUNTERS:
+        raise ValueError(f"{option} must be one of {', '.join(COUNTERS)}; got {given!r}")
+    return str(given)
 
 
 def _keys(given: Any) -> tuple[str, ...]:

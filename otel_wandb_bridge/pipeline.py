@@ -109,7 +109,7 @@ class Pipeline:
             return True
         if not self._writer_is_known:
             self._writer_is_known = True
-            self._reconciler.start_at(writer.starting_step)
+            self._reconciler.start_at(writer.starting_step, writer.total)
         self._reconciler.advance(self._clock())
         row = self._reconciler.peek(everything=everything)
         if row is None:

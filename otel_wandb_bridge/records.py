@@ -5,7 +5,7 @@ The stages know each other through these records alone. They import the standard
 
 import enum
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple, final
 
 DEFAULT_PRIORITY = 5
@@ -119,3 +119,5 @@ class Row:
     """How many samples the row holds: more than its values where increments or observations were merged."""
     late: bool = False
     """Its step is at or below a row committed before (or leapt ahead of all reason)."""
+    totals: Mapping[str, Any] = field(default_factory=dict)
+    """Of a late row: what its running totals have come to with it at the newest step, by key."""

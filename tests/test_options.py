@@ -45,6 +45,13 @@ def test_the_defaults():
         ("EXPECTED_SOURCES", "4", lambda options: options.policy.expected_sources, 4),
         ("REDUCE", "loss=mean,time/*=mean|max", lambda options: len(options.policy.reduce.of("time/a")), 2),
         ("EXPECTED_SOURCES", "a,b", lambda options: options.policy.expected_sources, {"a", "b"}),
+        ("COUNTERS", "increment", lambda options: options.policy.counters.of("tokens"), "increment"),
+        (
+            "COUNTERS",
+            "increment; tokens/*=total;",
+            lambda options: [options.policy.counters.of(key) for key in ("requests", "tokens/in")],
+            ["increment", "total"],
+        ),
     ],
 )
 def test_the_environment_is_heard_where_no_argument_is_given(monkeypatch, variable, text, read, expected):
@@ -84,6 +91,10 @@ def test_an_argument_goes_before_the_environment(monkeypatch):
         ("expected_sources", -1),
         ("expected_sources", "trainer"),
         ("expected_sources", 1.5),
+        ("counters", "rate"),
+        ("counters", {"tokens": 1}),
+        ("counters", {1: "total"}),
+        ("counters", {"": "total"}),
         ("naming", "upper"),
     ],
 )
@@ -99,6 +110,7 @@ def test_a_bad_option_is_refused_at_construction(option, value):
         ("OTEL_WANDB_HOLD", "soon"),
         ("OTEL_WANDB_DISORDER", "1.5"),
         ("OTEL_WANDB_PRIORITIES", "trainer"),
+        ("OTEL_WANDB_COUNTERS", "rate"),
         ("OTEL_METRIC_EXPORT_INTERVAL", "often"),
         ("OTEL_METRIC_EXPORT_INTERVAL", "0"),
     ],

@@ -8,7 +8,8 @@ from ..records import Bundle, Distribution, Kind, Manner, Row, Sample
 from ..sources import Source
 from .nested import are_disjoint, joined
 from .reduction import Reductions
-from .shares import Note, SlotKey, gather, slot_key
+from .shares import Note, SlotKey, gather, key_of, slot_key
+from .totals import Totals
 
 SUMMED = frozenset((Kind.INCREMENT, Kind.OBSERVATION))
 """Kinds of which every sample goes into the value: they override nothing."""
@@ -201,11 +202,16 @@ class OpenRow:
         slot = self.slots.get(slot_key(rider.key, rider.source))
         return slot is None or (slot.kind is rider.kind and rider.kind in SUMMED)
 
-    def finish(self, totals: dict[SlotKey, float], reductions: Reductions, note: Note) -> Row:
-        """The row as it is to be written; `totals` are the running totals before it, by key."""
+    def finish(self, totals: Totals, reductions: Reductions, note: Note) -> Row:
+        """The row as it is to be written; `totals` are the running totals without it."""
         if self.has_shares:
-            gathered = gather(self.slots, totals, reductions, note)
-            return Row(self.step, gathered.values, self.time, self.samples - gathered.overridden, self.late)
+
+            def shown(at: SlotKey, increment: Any) -> Any:
+                return totals.shown(at, self.step, increment)
+
+            gathered = gather(self.slots, shown, reductions, note)
+            samples = self.samples - gathered.overridden
+            return Row(self.step, gathered.values, self.time, samples, self.late, self._newest(totals))
         values: dict[str, Any] = {}
         if self._bundles is not None:
             for bundle in sorted(self._bundles, key=_priority):
@@ -218,12 +224,23 @@ class OpenRow:
             assert isinstance(key, str)
             value = slot.value_of(key)
             if slot.kind is Kind.INCREMENT:
-                values[key] = totals.get(key, 0) + value
+                values[key] = totals.shown(key, self.step, value)
             elif slot.kind is Kind.OBSERVATION:
                 values[key] = Distribution(tuple(value))
             else:
                 values[key] = value
-        return Row(self.step, values, self.time, self.samples, self.late)
+        return Row(self.step, values, self.time, self.samples, self.late, self._newest(totals))
+
+    def _newest(self, totals: Totals) -> dict[str, Any]:
+        if not self.late:
+            return {}
+        increments: dict[str, Any] = {}
+        for at, slot in self.slots.items():
+            if slot.kind is Kind.INCREMENT:
+                key = key_of(at)
+                increments[key] = increments.get(key, 0) + slot.value_of(key)
+        newest = {key: totals.newest(key, increment) for key, increment in increments.items()}
+        return {key: total for key, total in newest.items() if total is not None}
 
     def _slot(self, key: SlotKey) -> Slot | None:
         """What a key holds, as its own from now on."""

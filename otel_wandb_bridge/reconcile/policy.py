@@ -6,6 +6,9 @@ from dataclasses import dataclass, field
 
 from .reduction import Reductions
 
+from ..patterns import ByKey
+from .totals import COUNTERS, TOTALS_ALONE
+
 LATE_POLICIES = ("keep", "merge", "drop")
 
 
@@ -24,6 +27,8 @@ class Policy:
         expected_sources: Sources (their names, or how many) that hold rows back before their first
             report, for at most `hold`. The sources of one rank count as one.
         reduce: What is written of a key that several processes report at one step.
+        counters: By key, what a row says of a counter: its running `total` up to and including the step, or
+            the `increment` within it.
 
     Raises:
         TypeError, ValueError: naming the option, what came and what is expected.
@@ -37,6 +42,7 @@ class Policy:
     gating: frozenset[str] | None = None
     expected_sources: frozenset[str] | int = 0
     reduce: Reductions = field(default_factory=Reductions)
+    counters: ByKey[str] = TOTALS_ALONE
 
     def __post_init__(self) -> None:
         if self.late not in LATE_POLICIES:
@@ -45,6 +51,9 @@ class Policy:
         whole_number("disorder", self.disorder, minimum=0)
         whole_number("max_pending", self.max_pending, minimum=1)
         whole_number("max_step_jump", self.max_step_jump, minimum=1)
+        for choice in (self.counters.default, *self.counters.patterns.values()):
+            if choice not in COUNTERS:
+                raise ValueError(f"counters must be one of {', '.join(COUNTERS)}; got {choice!r}")
 
 
 def whole_number(option: str, value: object, *, minimum: int) -> int:

@@ -5,16 +5,17 @@ Pure: no thread, no clock of its own, no W&B, no OpenTelemetry.
 
 import logging
 from collections import deque
-from collections.abc import Iterable, Mapping
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, NamedTuple
 
 from ..ledger import Ledger
 from ..records import Bundle, Kind, Manner, Row, Sample
 from .open_row import OpenRow, places_of, size_of
 from .policy import Policy
 from .row_queue import RowQueue
-from .shares import SlotKey, key_of, standing, total_keys
+from .shares import SlotKey, key_of, slot_key, standing, total_keys
 from .shedding import shed
+from .totals import Totals
 from .watermark import Progress, Watermark
 
 
@@ -48,7 +49,7 @@ class Reconciler:
         self._further: deque[OpenRow] = deque()
         self._riders: deque[tuple[float, Sample]] = deque()
         self._folding: list[Sample] = []
-        self._totals: dict[SlotKey, float] = {}
+        self._totals = Totals(policy.counters)
         self._committed: int | None = None
         self._newest: int | None = None
         self._head: _Head | None = None
@@ -65,8 +66,15 @@ class Reconciler:
         """Progress by source; read it, do not change it."""
         return self._watermark.sources
 
-    def start_at(self, step: int) -> None:
-        """Say that the run has rows below `step` already (resumed, forked, rewound): they are late now."""
+    def start_at(self, step: int, totals: Callable[[str], Any] = lambda _: 0) -> None:
+        """Say that the run has rows below `step` already (resumed, forked, rewound): they are late now.
+
+        Args:
+            step: The first step that the run takes.
+            totals: From a key to the running total that those rows have come to.
+        """
+        if step > 0:
+            self._totals.resume(totals)
         if step <= 0 or (self._committed is not None and self._committed >= step - 1):
             return
         self._head = None
@@ -150,9 +158,7 @@ class Reconciler:
         self._head = None
         if head.seated.has_totals:
             for at, slot in head.seated.slots.items():
-                if slot.kind is Kind.INCREMENT:
-                    for total in total_keys(at):
-                        self._totals[total] = self._totals.get(total, 0) + slot.value_of(key_of(at))
+                self._add_to_total(slot.kind, at, head.seated.step, slot.value_of(key_of(at)))
         if self._further and self._further[0] is head.origin:
             self._further.popleft()
         elif head.origin in self._late:
@@ -179,7 +185,8 @@ class Reconciler:
         """
         self._head = None
         riders = [sample for _, sample in self._riders]
-        gone = shed([*self._late, *self._further, *self._rows], [riders, self._folding], count)
+        rows = [*self._late, *self._further, *self._rows]
+        gone = shed(rows, [riders, self._folding], count, self._add_to_total)
         if len(riders) < len(self._riders):
             since = self._riders[0][0]
             self._riders = deque((since, sample) for sample in riders)
@@ -279,6 +286,8 @@ class Reconciler:
         if self._policy.late == "drop":
             self._ledger.dropped += row.samples
             self.pending -= row.samples
+            for at, slot in row.slots.items():
+                self._add_to_total(slot.kind, at, row.step, slot.value_of(key_of(at)))
         else:
             self._late.adopt(row)
 
@@ -314,11 +323,20 @@ class Reconciler:
         self._ledger.late += size
         if self._policy.late == "drop":
             self._ledger.dropped += size
+            if type(item) is not Bundle:
+                self._add_to_total(item.kind, slot_key(item.key, item.source), item.step, item.value)
         elif self._policy.late == "merge":
             self._folding.extend(_samples_of(item))
             self.pending += size
         else:
             self._merge(self._late, item)
+
+    def _add_to_total(self, kind: Kind, at: SlotKey, step: int | None, value: Any) -> None:
+        """An increment is committed, or denied a row: it counts in the totals to come all the same."""
+        if kind is Kind.INCREMENT:
+            leaps = step is not None and self._newest is not None and step > self._newest
+            for total in total_keys(at):
+                self._totals.add(total, None if leaps else step, value)
 
     def _add_unstepped(self, sample: Sample, now: float) -> None:
         newest = self._rows.get(self._newest)

@@ -17,6 +17,10 @@ Note = Callable[[str, str, str], None]
 """Says something once: topic, subject and text, as `Ledger.say_once`."""
 
 
+Shown = Callable[[SlotKey, Any], Any]
+"""What a row says of a counter, given the increment in it: a running total, or that increment."""
+
+
 class Held(Protocol):
     """What is held under a `SlotKey`."""
 
@@ -59,9 +63,7 @@ def standing(key: str, slots: Mapping[SlotKey, Held]) -> Held | None:
     return min(held, key=_rank) if held else None
 
 
-def gather(
-    slots: Mapping[SlotKey, Held], totals: Mapping[SlotKey, float], reductions: Reductions, note: Note
-) -> Gathered:
+def gather(slots: Mapping[SlotKey, Held], shown: Shown, reductions: Reductions, note: Note) -> Gathered:
     """Make one value, or the declared statistics, of the shares of each key.
 
     Increments of all processes add up, and observations are united, as OpenTelemetry aggregates them over
@@ -70,7 +72,7 @@ def gather(
 
     Args:
         slots: What is held, in the order of its arrival.
-        totals: The running totals before this row.
+        shown: The running totals.
         reductions: What is declared.
         note: For what a user should know.
     """
@@ -86,7 +88,7 @@ def gather(
         numbers = [number_in(slot.value_of(key)) for _, slot in alike]
         statistics = reductions.of(key)
         if winner.kind is Kind.INCREMENT:
-            made = _totalled(key, alike, totals, statistics)
+            made = _totalled(key, alike, shown, statistics)
         elif winner.kind is Kind.OBSERVATION:
             made = _united(key, alike, statistics)
         elif type(winner.source) is Source and None not in numbers:
@@ -118,15 +120,13 @@ def gather(
 def _totalled(
     key: str,
     held: list[tuple[SlotKey, Held]],
-    totals: Mapping[SlotKey, float],
+    shown: Shown,
     statistics: tuple[Statistic, ...] | None,
 ) -> dict[str, Any]:
-    total = totals.get(key, 0)
-    for _, slot in held:
-        total += slot.value_of(key)
+    total = shown(key, sum(slot.value_of(key) for _, slot in held))
     if statistics is None:
         return {key: total}
-    shares = [Share(_label(slot), totals.get(at, 0) + slot.value_of(key), slot.time) for at, slot in held]
+    shares = [Share(_label(slot), shown(at, slot.value_of(key)), slot.time) for at, slot in held]
     made = reduced(key, statistics, shares)
     # The sum over all processes counts those, too, that added nothing at this step.
     sums = [statistic for statistic in statistics if statistic.name != PER_RANK]

@@ -1,14 +1,19 @@
 """Which samples are given up, where some must be."""
 
-from collections.abc import MutableSequence, Sequence
+from collections.abc import Callable, MutableSequence, Sequence
 from typing import Any
 
-from ..records import Sample
+from ..records import Bundle, Kind, Sample
 from .open_row import OpenRow, size_of
-from .shares import SlotKey
+from .shares import SlotKey, key_of, slot_key
 
 
-def shed(rows: Sequence[OpenRow], waiting: Sequence[MutableSequence[Sample]], count: int) -> int:
+def shed(
+    rows: Sequence[OpenRow],
+    waiting: Sequence[MutableSequence[Sample]],
+    count: int,
+    goes: Callable[[Kind, SlotKey, int | None, Any], None],
+) -> int:
     """Take up to `count` samples out: the lowest priorities first, of these the earliest rows.
 
     Args:
@@ -16,6 +21,7 @@ def shed(rows: Sequence[OpenRow], waiting: Sequence[MutableSequence[Sample]], co
         waiting: Samples that wait for a row.
         count: How many to take. The samples of one value (the increments of a total) and of one bundle go
             together, so it may be a few more.
+        goes: Is told the kind, key, step and value of what goes, but for bundles.
 
     Returns:
         How many were taken out.
@@ -34,9 +40,14 @@ def shed(rows: Sequence[OpenRow], waiting: Sequence[MutableSequence[Sample]], co
             break
         holder = holders[place]
         if index >= 0:
-            samples = size_of(queues[place][index])
+            item = queues[place][index]
+            samples = size_of(item)
             taken.setdefault(place, set()).add(index)
+            if type(item) is not Bundle:
+                goes(item.kind, slot_key(item.key, item.source), item.step, item.value)
         elif holder is not None:
+            slot = holder.slots[key]
+            goes(slot.kind, key, holder.step, slot.value_of(key_of(key)))
             samples = holder.drop(key)
         if holder is not None:
             holder.samples -= samples

@@ -3,6 +3,7 @@
 W&B's summary shows what was logged last. After a late row, that is not what belongs there.
 """
 
+import math
 from typing import Any
 
 from ..ledger import Ledger
@@ -36,8 +37,13 @@ class Summary:
             return
         own = -1 if row.step > self._newest else row.step  # a leap is no step to go by
         for key in (*values, self.step_metric):
-            if self._steps.get(key, -1) > own and key not in self._to_restore:
-                self._note(key, self._values[key])
+            if self._steps.get(key, -1) <= own:
+                continue
+            if key in row.totals:
+                self._values[key] = row.totals[key]
+            elif key in self._to_restore:
+                continue
+            self._note(key, self._values[key])
 
     def after(self, row: Row, values: dict[str, Any]) -> None:
         """After a row was committed: remember what stands at its step."""
@@ -68,6 +74,18 @@ class Summary:
             self._ledger.say_once(
                 "summary", "late rows", f"W&B refused to restore what stood before: {error!r}"
             )
+
+    def number(self, key: str) -> float:
+        """The number that stands under a key; 0 where none does.
+
+        Of a key that is summed up otherwise than by its last value (`summary="max"`), the greatest stands.
+        """
+        current = self._current(key)
+        if hasattr(current, "keys"):
+            options = dict(current)
+            current = options.get("last", options.get("max", 0))
+        is_number = isinstance(current, (int, float)) and not isinstance(current, bool)
+        return current if is_number and math.isfinite(current) else 0
 
     def _note(self, key: str, value: Any) -> None:
         if value is _NOT_KEPT:

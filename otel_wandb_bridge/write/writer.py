@@ -119,6 +119,10 @@ class RunWriter:
         self._summary.after(row, values)
         return refused
 
+    def total(self, key: str) -> float:
+        """What a running total has come to in the rows that the run has already; 0 where it has none."""
+        return self._summary.number(key)
+
     def close(self) -> None:
         """The run is let go of: nobody needs to look out for others any more."""
         self._traffic.close()

@@ -138,6 +138,27 @@ def test_the_summary_ends_with_the_value_of_the_highest_step():
     assert {"loss": 5.0, "reward": 0.5, "only_late": 3.0, "global_step": 5} == summary
 
 
+def test_the_summary_ends_with_the_total_that_a_late_increment_is_in():
+    """The row of the highest step was written before it came."""
+    run = FakeRun()
+    writer = writer_of(run)
+    writer.write(row(9, tokens=100, loss=1.0))
+    writer.write(Row(3, {"tokens": 35, "loss": 2.0}, 0.0, 2, late=True, totals={"tokens": 105}))
+    writer.write(Row(4, {"tokens": 46}, 0.0, 1, late=True, totals={"tokens": 106}))
+    writer.end()
+    assert (106, 1.0, 9) == tuple(run.summary[key] for key in ("tokens", "loss", "global_step"))
+
+
+def test_the_running_totals_of_the_rows_before_are_known():
+    """From the summary; of what is summed up otherwise, the greatest; 0 where there is no number."""
+    run = FakeRun(starting_step=10)
+    run.summary.update({"tokens": 7, "requests": {"max": 9, "min": 1}, "rate": {"last": 2.5, "max": 3}})
+    run.summary.update({"name": "x", "done": True, "bad": math.nan, "odd": {"mean": 1}})
+    writer = writer_of(run)
+    assert [7, 9, 2.5] == [writer.total(key) for key in ("tokens", "requests", "rate")]
+    assert [0, 0, 0, 0, 0] == [writer.total(key) for key in ("name", "done", "bad", "odd", "absent")]
+
+
 def test_a_value_that_is_no_scalar_is_restored_in_the_summary_too():
     """As W&B described it when it was logged."""
     run = FakeRun()

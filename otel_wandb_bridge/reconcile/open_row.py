@@ -211,7 +211,8 @@ class OpenRow:
 
             gathered = gather(self.slots, shown, reductions, note)
             samples = self.samples - gathered.overridden
-            return Row(self.step, gathered.values, self.time, samples, self.late, self._newest(totals))
+            newest = {key: total for key, total in self._newest(totals).items() if reductions.of(key) is None}
+            return Row(self.step, gathered.values, self.time, samples, self.late, newest)
         values: dict[str, Any] = {}
         if self._bundles is not None:
             for bundle in sorted(self._bundles, key=_priority):

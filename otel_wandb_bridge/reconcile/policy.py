@@ -4,9 +4,8 @@ import math
 from collections.abc import Collection
 from dataclasses import dataclass, field
 
-from .reduction import Reductions
-
 from ..patterns import ByKey
+from .reduction import Reductions
 from .totals import COUNTERS, TOTALS_ALONE
 
 LATE_POLICIES = ("keep", "merge", "drop")

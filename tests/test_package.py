@@ -34,6 +34,7 @@ LAYERS = {
     "stats": {"ledger"},
     "selfmetrics": {"stats"},
     "testing": set(),
+    "inspection": {"testing"},
 }
 """What each part may import of the package; the entrances may import everything below them."""
 
@@ -92,7 +93,7 @@ def test_only_those_who_may_touch_wandb_and_opentelemetry_do(path):
         assert set() == foreign
     if part not in ("write", "wandb_step_fix", "cli", "testing"):
         assert "wandb" not in foreign
-    if part in ("write", "cli", "testing"):
+    if part in ("write", "cli", "testing", "inspection"):
         assert "opentelemetry" not in foreign
 
 

@@ -18,6 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 from otel_wandb_bridge.cli.compare import Outcome, Recorder, compare, points
+from otel_wandb_bridge.cli.extras import require
 from otel_wandb_bridge.cli.plot import draw
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ def demo(steps: int, seed: int, directory: Path, no_plot: bool) -> None:
     Four threads of one GRPO job report metrics for the same steps at different times. Both runs are offline;
     nothing leaves this machine. The exit code is 1 if the bridge lost anything.
     """
-    require("numpy", *([] if no_plot else ["plotext"]))
+    require("The demo", "demo", "numpy", *([] if no_plot else ["plotext"]))
     grpo = load_grpo()
     console = Console()
     directory.mkdir(parents=True, exist_ok=True)
@@ -173,15 +174,6 @@ def load_grpo() -> Any:
     module = sys.modules[name] = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
-
-
-def require(*modules: str) -> None:
-    """Say how to install what the demo needs beyond the package's own dependencies."""
-    missing = [module for module in modules if importlib.util.find_spec(module) is None]
-    if missing:
-        raise click.ClickException(
-            f'The demo needs {" and ".join(missing)}: pip install "otel-wandb-bridge[demo]"'
-        )
 
 
 def _advance(progress: Progress, task: TaskID, step: int) -> None:

@@ -13,7 +13,8 @@ import pytest
 from click.testing import CliRunner
 
 from otel_wandb_bridge.cli import main
-from otel_wandb_bridge.cli.demo import load_grpo, require
+from otel_wandb_bridge.cli.demo import load_grpo
+from otel_wandb_bridge.cli.extras import require
 from otel_wandb_bridge.cli.plot import draw
 
 RUN = "from otel_wandb_bridge.cli import main; main()"
@@ -67,7 +68,7 @@ def test_the_exit_code_is_1_if_the_bridge_lost_something(tmp_path: Path):
 
 def test_a_missing_extra_is_named_with_the_command_that_installs_it():
     with pytest.raises(click.ClickException) as caught:
-        require("json", "no_such_module", "nor_this")
+        require("The demo", "demo", "json", "no_such_module", "nor_this")
 
     expected = 'The demo needs no_such_module and nor_this: pip install "otel-wandb-bridge[demo]"'
     assert expected == caught.value.message

@@ -1,0 +1,121 @@
+"""A run as its `.wandb` file has it, found by a word, a directory or a file."""
+
+import os
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ..testing import read_config, read_records, read_rows, read_summary
+from ..testing.locate import find_wandb_file
+from .history import History
+
+LATEST = "latest"
+DEFAULT_AXIS = "global_step"
+_DROPPED = "ignoring partial history record"
+"""What W&B's service writes into `logs/debug-internal.log` for each call whose step it does not take."""
+
+
+@dataclass(frozen=True)
+class StoredRun:
+    """What is known of a run from its files.
+
+    Attributes:
+        file: The `.wandb` file.
+        history: Its rows.
+        run_id: The id of the run; `name` and `project` likewise, empty where W&B has none.
+        exit_code: As the run was finished with; None where the file does not say that it was finished.
+        dropped_by_wandb: How many calls of `log` W&B threw away, by its own log; None where there is no log.
+        config: The run's config.
+        summary: The run's summary.
+    """
+
+    file: Path
+    history: History
+    run_id: str = ""
+    name: str = ""
+    project: str = ""
+    exit_code: int | None = None
+    dropped_by_wandb: int | None = None
+    config: Mapping[str, Any] = field(default_factory=dict)
+    summary: Mapping[str, Any] = field(default_factory=dict)
+
+
+def read_run(run: str | os.PathLike[str] = LATEST, *, axis: str | None = None) -> StoredRun:
+    """Read a run back from its file.
+
+    Args:
+        run: A run directory, the `wandb` directory (for the latest run in it), a `.wandb` file, or `latest`:
+            the latest run below here, or below `WANDB_DIR`.
+        axis: The key under which a row says its step. By default the one on which most keys are defined
+            (`define_metric`) and that rows have, else `global_step`, else W&B's own `_step`.
+
+    Raises:
+        FileNotFoundError: there is no such run.
+        ValueError: the file is no `.wandb` file, a directory holds several, or no row has `axis`.
+    """
+    file = _latest() if str(run) == LATEST and not Path(run).exists() else find_wandb_file(run)
+    rows = read_rows(file)
+    said = {"run_id": "", "name": "", "project": ""}
+    exit_code = None
+    axes: Counter[str] = Counter()
+    for record in read_records(file):
+        kind = record.WhichOneof("record_type")
+        if kind == "run":
+            said = {
+                "run_id": record.run.run_id,
+                "name": record.run.display_name,
+                "project": record.run.project,
+            }
+        elif kind == "metric" and record.metric.step_metric:
+            axes[record.metric.step_metric.replace("\\.", ".")] += 1
+        elif kind == "exit":
+            exit_code = record.exit.exit_code
+    chosen = axis or _axis_among(axes, rows)
+    if axis is not None and rows and not any(axis in row for row in rows):
+        keys = sorted({key for row in rows for key in row})
+        raise ValueError(f"no row has the axis {axis!r}; the rows have {', '.join(keys[:20])}")
+    return StoredRun(
+        file=file,
+        history=History(rows, chosen),
+        exit_code=exit_code,
+        dropped_by_wandb=_dropped(file),
+        config=read_config(file),
+        summary=read_summary(file),
+        **said,
+    )
+
+
+def _axis_among(axes: Counter[str], rows: list[dict[str, Any]]) -> str:
+    candidates = [*(name for name, _ in axes.most_common()), DEFAULT_AXIS]
+    return next((name for name in candidates if any(name in row for row in rows)), "_step")
+
+
+def _dropped(file: Path) -> int | None:
+    log = file.parent / "logs" / "debug-internal.log"
+    try:
+        with log.open(errors="replace") as lines:
+            return sum(_DROPPED in line for line in lines)
+    except OSError:
+        return None
+
+
+def _latest() -> Path:
+    places = list(_places())
+    found = [file for place in places for file in place.glob("*run-*/run-*.wandb")]
+    if not found:
+        looked = ", ".join(map(str, places)) or "wandb"
+        raise FileNotFoundError(
+            f"there is no run to be the latest in {looked}; name a run directory (wandb/run-... or "
+            "wandb/offline-run-...) or a .wandb file, or set WANDB_DIR"
+        )
+    return max(found, key=lambda file: (file.stat().st_mtime, file.name))
+
+
+def _places() -> Iterator[Path]:
+    roots = [Path(os.environ["WANDB_DIR"])] if os.environ.get("WANDB_DIR") else []
+    for root in [*roots, Path()]:
+        for name in ("wandb", ".wandb"):
+            if (root / name).is_dir():
+                yield root / name

@@ -1,0 +1,147 @@
+"""`otel-wandb inspect`, on real offline runs."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+from click.testing import CliRunner
+
+from otel_wandb_bridge.cli import main
+from otel_wandb_bridge.inspection import read_run
+
+WRITE = """
+import wandb
+from otel_wandb_bridge import configure
+
+with wandb.init(project="inspected", name="plain", mode="offline") as run:
+    for step in range(6):
+        run.log({"loss": 1 / (step + 1)}, step=step)
+        if step == 5:
+            run.log({"eval/accuracy": 0.5}, step=2)
+
+with wandb.init(project="inspected", name="bridged", mode="offline") as run:
+    bridge = configure(run, set_global=False, hold=0)
+    for step in range(6):
+        bridge.log({"loss": 1 / (step + 1), "<b>&": step}, step=step, source="trainer")
+    bridge.force_flush()
+    bridge.shutdown()
+
+with wandb.init(project="inspected", name="late", mode="offline") as run:
+    bridge = configure(run, set_global=False, hold=0)
+    for step in range(6):
+        bridge.log({"loss": 1 / (step + 1)}, step=step, source="trainer")
+    bridge.force_flush()
+    bridge.log({"eval/accuracy": 0.5}, step=2, source="evaluator")
+    bridge.shutdown()
+"""
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    """Files by the names of three runs: through `wandb.log`, through the bridge, with a late row."""
+    directory = tmp_path_factory.mktemp("runs")
+    environment = {**os.environ, "WANDB_MODE": "offline", "WANDB_SILENT": "true"}
+    done = subprocess.run(
+        [sys.executable, "-c", WRITE], cwd=directory, env=environment, capture_output=True, text=True
+    )
+    assert 0 == done.returncode, done.stderr
+    return {read_run(file).name: file for file in directory.glob("wandb/offline-run-*/*.wandb")}
+
+
+def inspect(*arguments):
+    return CliRunner().invoke(main, ["inspect", *map(str, arguments)])
+
+
+def test_a_run_of_the_bridge_passes_the_check(runs):
+    """With the facts in sight, and exit code 0."""
+    result = inspect(runs["bridged"], "--check")
+    assert 0 == result.exit_code, result.output
+    for text in (
+        "inspected /",
+        "steps of global_step",
+        "6 (0 to 5)",
+        "loss",
+        "one row a step, in rising order",
+    ):
+        assert text in result.output
+
+
+def test_calls_that_w_and_b_threw_away_fail_the_check(runs):
+    """Its own log tells, even where the rows look well."""
+    result = inspect(runs["plain"], "--check")
+    assert (1, True) == (result.exit_code, "W&B threw away 1 calls of log" in result.output)
+
+
+def test_a_late_row_fails_the_check_unless_late_rows_are_fine(runs):
+    """It comes after higher steps, and its step is in two rows; no value is there twice."""
+    result = inspect(runs["late"], "--check")
+    assert 1 == result.exit_code
+    assert "1 rows came after a row of a higher global_step: 2" in result.output
+    assert 0 == inspect(runs["late"], "--check", "--late-ok").exit_code
+
+
+def test_the_facts_can_be_read_by_programs(runs):
+    """As JSON, and nothing else on the output."""
+    facts = json.loads(inspect(runs["late"], "--json").stdout)
+    assert (7, 6, 1, 1, 0) == tuple(
+        facts[name] for name in ("rows", "steps", "late_rows", "repeated_steps", "values_twice")
+    )
+    assert {"loss": 6, "eval/accuracy": 1} == facts["keys"]
+    assert ["late", "repeated"] == [problem["kind"] for problem in facts["problems"]]
+
+
+def test_keys_are_chosen_by_pattern_and_drawn(runs):
+    """In the terminal."""
+    result = inspect(runs["late"], "--key", "eval/*", "--plot")
+    assert 0 == result.exit_code, result.output
+    assert "eval/accuracy" in result.output
+    assert "loss" not in result.output
+
+
+def test_charts_are_written_into_a_picture_and_a_page(runs, tmp_path):
+    """The page needs nothing beside it, and takes no key for markup."""
+    picture, page = tmp_path / "new" / "run.png", tmp_path / "run.html"
+    result = inspect(runs["bridged"], "--png", picture, "--html", page)
+    assert 0 == result.exit_code, result.output
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    text = page.read_text(encoding="utf-8")
+    assert 2 == text.count("<svg")
+    assert "<b>&" not in text.replace("<b>&amp;", "")
+    assert not any(word in text for word in ("<script", "<link", "src="))
+    again = tmp_path / "again.html"
+    inspect(runs["bridged"], "--html", again)
+    assert text == again.read_text(encoding="utf-8")
+
+
+def test_the_latest_run_is_found_below_here(runs, monkeypatch):
+    """Also where W&B could make no link, and where WANDB_DIR leads elsewhere."""
+    latest = max(runs.values(), key=lambda file: file.stat().st_mtime)
+    monkeypatch.chdir(latest.parents[2])
+    assert latest.resolve() == read_run("latest").file.resolve()
+    monkeypatch.chdir("/")
+    monkeypatch.setenv("WANDB_DIR", str(latest.parents[2]))
+    assert latest == read_run("latest").file
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["nowhere"], "nowhere: no such file"),
+        (["{late}", "--axis", "epoch"], "no row has the axis 'epoch'; the rows have"),
+        (["{late}", "--key", "nothing"], "no key is like 'nothing'; the run's keys: loss"),
+    ],
+)
+def test_what_cannot_be_shown_is_named(runs, arguments, words):
+    """With exit code 2, as for any wrong argument."""
+    result = inspect(*(argument.format(**runs) for argument in arguments))
+    assert (2, True) == (result.exit_code, words in result.output)
+
+
+def test_where_there_is_no_run_it_says_where_it_looked(tmp_path, monkeypatch):
+    """And what to name."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("WANDB_DIR", raising=False)
+    (tmp_path / "wandb").mkdir()
+    assert "there is no run to be the latest in wandb; name a run directory" in inspect().output

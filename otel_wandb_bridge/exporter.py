@@ -76,6 +76,9 @@ class WandbMetricExporter(MetricExporter):
             `key/max` beside it.
         counters: What a row says of a counter: its running `total` up to and including the step (default), or
             the `increment` within it. One for all, or by key or pattern: `{"tokens/*": "increment"}`.
+        writer: What writes the rows: `thread`, the reader's; `process`, one of its own that is sent many rows
+            at once, and cannot be starved by a training loop of pure Python; `auto` (default), the thread,
+            and the process once the thread starves.
         naming: From a metric's name and attributes to its key in W&B. Default: dots become slashes, and
             attributes are appended (`loss` with `{"rank": 3}` is `loss/rank_3`).
         clock: Seconds that never go back, for `hold`. Default `time.monotonic`; tests inject their own.
@@ -104,6 +107,7 @@ class WandbMetricExporter(MetricExporter):
         expected_sources: int | Collection[str] | None = None,
         reduce: Mapping[str, str | Collection[str]] | None = None,
         counters: str | Mapping[str, str] | None = None,
+        writer: str | None = None,
         naming: Naming | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -120,6 +124,7 @@ class WandbMetricExporter(MetricExporter):
             expected_sources=expected_sources,
             reduce=reduce,
             counters=counters,
+            writer=writer,
             naming=naming,
         )
         self._clock = clock
@@ -210,7 +215,12 @@ class WandbMetricExporter(MetricExporter):
         if self._lifecycle.is_shut_down:  # nobody collects what still waits
             late_comers, waiting = late_comers + waiting, 0
         return stats_of(
-            pipeline.ledger, waiting=waiting, shed=shed, pending=pipeline.pending, refused=late_comers
+            pipeline.ledger,
+            waiting=waiting,
+            shed=shed,
+            pending=pipeline.pending,
+            unconfirmed=pipeline.unconfirmed,
+            refused=late_comers,
         )
 
     def writes(self, run: Run) -> bool:

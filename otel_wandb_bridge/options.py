@@ -20,6 +20,9 @@ PREFIX = "OTEL_WANDB_"
 INTERVAL_VARIABLE = "OTEL_METRIC_EXPORT_INTERVAL"
 DEFAULT_INTERVAL_MILLIS = 2000.0
 
+WRITERS = ("auto", "thread", "process")
+"""What writes the rows."""
+
 
 @dataclass(frozen=True, slots=True)
 class Options:
@@ -33,6 +36,7 @@ class Options:
     step_keys: tuple[str, ...] = ("train/global_step", "trainer/global_step")
     policy: Policy = field(default_factory=Policy)
     priorities: Mapping[str, int] = field(default_factory=dict)
+    writer: str = "auto"
     naming: Naming = default_naming
 
     def __post_init__(self) -> None:
@@ -42,6 +46,8 @@ class Options:
                 "step_metric must be a key that W&B can take as an axis: a non-empty string without '.' or "
                 f"'*' that does not begin with '_'; got {key!r}"
             )
+        if self.writer not in WRITERS:
+            raise ValueError(f"writer must be one of {', '.join(WRITERS)}; got {self.writer!r}")
         if not callable(self.naming):
             raise TypeError(f"naming must be a function of a name and attributes; got {self.naming!r}")
 
@@ -167,6 +173,7 @@ _PARSERS: dict[str, Callable[[str], Any]] = {
     "expected_sources": _expected_in,
     "reduce": _reductions_in,
     "counters": lambda text: _counters(_by_key_in(text)),
+    "writer": str,
 }
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 from .ledger import Ledger
 from .options import Options
+from .pacer import Pacer
 from .reconcile import Reconciler
 from .records import Bundle, Kind, Sample
 from .write import Run, RunTarget
@@ -31,6 +32,8 @@ class Pipeline:
         self._deferred: list[Sample] = []
         self._reconciler = Reconciler(self._policy, self.ledger)
         self._writer_is_known = False
+        self._writer = options.writer
+        self._pacer = Pacer()
         self.is_exiting = False
         """The program ends: what is read off an observable from now on has no reader any more."""
         self.is_superseded = False
@@ -39,7 +42,12 @@ class Pipeline:
     @property
     def pending(self) -> int:
         """How many samples were taken in and wait to be written."""
-        return self._reconciler.pending + len(self._deferred)
+        return self._reconciler.pending + len(self._deferred) + self.unconfirmed
+
+    @property
+    def unconfirmed(self) -> int:
+        """How many of these the ledger has as written: they are on their way to the run."""
+        return self.target.unconfirmed
 
     def deadline(self) -> float | None:
         """When the next flush is due at the latest, in seconds of the clock; None: nothing waits for it."""
@@ -73,6 +81,7 @@ class Pipeline:
         Returns:
             False where W&B or the deadline interrupted the writing.
         """
+        self._pacer.begin()
         samples = self._up_to(until, samples)
         taken = 0
         try:
@@ -110,17 +119,26 @@ class Pipeline:
         if not self._writer_is_known:
             self._writer_is_known = True
             self._reconciler.start_at(writer.starting_step, writer.total)
+            if self._writer == "process":
+                writer.start_process()
         self._reconciler.advance(self._clock())
         row = self._reconciler.peek(everything=everything)
-        if row is None:
+        if row is None and not writer.unconfirmed:
             return True
+        self._pacer.begin()
         try:
             writer.begin()
             while row is not None:
                 self._reconciler.pop(writer.write(row))
-                if deadline is not None and time.monotonic() >= deadline:
-                    return self._reconciler.peek(everything=everything) is None
+                self._pacer.tick()
                 row = self._reconciler.peek(everything=everything)
+                if deadline is not None and time.monotonic() >= deadline:
+                    break
+                if self._pacer.is_starved and self._writer == "auto":
+                    writer.start_process()
+            writer.flush()
+            if row is not None:
+                return False
         except (KeyboardInterrupt, SystemExit, GeneratorExit):
             raise
         except BaseException as error:  # a cancelled task, too, must not end the reader's thread
@@ -138,8 +156,8 @@ class Pipeline:
     def finish_run(self) -> None:
         """The run is about to finish: let it go. Where `wandb.run` is followed, the next run starts over."""
         had_run = self._writer_is_known
-        self.target.release()
         self._give_up("the run finished before all was written" if had_run else _NO_RUN)
+        self.target.release()
         self._start_over()
 
     def say_what_is_left(self) -> None:
@@ -162,6 +180,7 @@ class Pipeline:
     def _give_up(self, why: str) -> None:
         left = self.pending
         if left:
+            self.ledger.written -= self.unconfirmed
             self.ledger.shed += left
             self.ledger.say_once("shed", why, f"{left} samples are lost")
             self._deferred = []
@@ -179,6 +198,7 @@ class Pipeline:
 
     def _usable(self, samples: Iterable[Sample | Bundle]) -> Iterator[Sample | Bundle]:
         for sample in samples:
+            self._pacer.tick()
             if type(sample) is Bundle:
                 if self.target.is_over:
                     self._too_late(sample.source, len(sample.values))

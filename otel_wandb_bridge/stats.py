@@ -66,7 +66,9 @@ class Stats:
         return self.recorded == self.accounted
 
 
-def stats_of(ledger: Ledger, *, waiting: int, shed: int, pending: int, refused: int = 0) -> Stats:
+def stats_of(
+    ledger: Ledger, *, waiting: int, shed: int, pending: int, unconfirmed: int = 0, refused: int = 0
+) -> Stats:
     """The counts of a pipeline.
 
     Args:
@@ -74,6 +76,7 @@ def stats_of(ledger: Ledger, *, waiting: int, shed: int, pending: int, refused: 
         waiting: How many samples wait to be taken in.
         shed: How many were shed before they could be.
         pending: How many were taken in and wait to be written.
+        unconfirmed: How many of these count as written in the ledger: they are on their way.
         refused: How many came after the shutdown.
     """
     reasons = dict(ledger.rejected)
@@ -81,7 +84,7 @@ def stats_of(ledger: Ledger, *, waiting: int, shed: int, pending: int, refused: 
         reasons["shutdown"] = reasons.get("shutdown", 0) + refused
     return Stats(
         recorded=ledger.recorded + waiting + shed + refused,
-        written=ledger.written,
+        written=ledger.written - unconfirmed,
         overridden=ledger.overridden,
         dropped=ledger.dropped,
         rejected=sum(reasons.values()),

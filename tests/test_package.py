@@ -31,6 +31,7 @@ LAYERS = {
     "flusher": set(),
     "flush_lock": set(),
     "lifecycle": {"exit", "flush_lock", "pipeline", "record", "write"},
+    "pacer": set(),
     "stats": {"ledger"},
     "selfmetrics": {"stats"},
     "testing": set(),
@@ -88,6 +89,7 @@ def test_only_those_who_may_touch_wandb_and_opentelemetry_do(path):
         "exit",
         "flusher",
         "flush_lock",
+        "pacer",
         "autostart",
     ):
         assert set() == foreign

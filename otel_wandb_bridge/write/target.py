@@ -59,6 +59,12 @@ class RunTarget:
         return self._writer is not None
 
     @property
+    def unconfirmed(self) -> int:
+        """Samples of rows that the writer took and that are not written yet."""
+        writer = self._writer
+        return 0 if writer is None else writer.unconfirmed
+
+    @property
     def run(self) -> Run | None:
         """The run that is being written."""
         writer = self._writer
@@ -85,6 +91,8 @@ class RunTarget:
         """In a forked child: the run is the parent's, and another writer would spoil its steps."""
         self._ledger = ledger
         self._not_ours = self._writer.run if self._writer is not None else active_run()
+        if self._writer is not None:
+            self._writer.after_fork()
         self._writer = None  # not closed: what a child logs must not cost the parent a row
 
     def _follow(self) -> None:

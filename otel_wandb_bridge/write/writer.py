@@ -9,6 +9,7 @@ from ..ledger import Ledger
 from ..records import Row
 from .definitions import Definitions
 from .distribution import expand
+from .outbox import BATCH, Outbox, Prepared
 from .run import Run, is_disabled, is_of_another_process, is_shared, next_step
 from .summary import Summary
 from .traffic import traffic_of
@@ -19,6 +20,9 @@ _ABOUT_A_VALUE = (TypeError, ValueError, AttributeError, LookupError, FileNotFou
 
 class RunWriter:
     """Writes rows to one run, each with one `run.log(values, step=…, commit=True)`.
+
+    The calls are made in the thread that flushes or, where there is a writer process, in that, a batch of
+    rows at a time; what cannot cross to it (media) is written here, in its turn.
 
     The `_step` of a row is its training step, or the next free number where a late row or another writer
     has used that one up; the exact step is under the axis key in every row, and every key is defined on
@@ -58,6 +62,7 @@ class RunWriter:
         """The first step that the run takes: above 0 where it was resumed, forked or rewound."""
         self._summary = Summary(run, step_metric, ledger)
         self._failures = 0
+        self._outbox = Outbox(run, ledger)
 
     def begin(self) -> None:
         """Before a flush: learn which steps others have used up, so that W&B drops none of ours.
@@ -98,7 +103,63 @@ class RunWriter:
                 self._step_metric = self._summary.step_metric = self._definitions.leave_axis()
             self._definitions.define(values)
         self._summary.before(row, values)
-        stamp = self._stamp(row, values)
+        prepared = Prepared(row, values, self._stamp(row, values))
+        if len(self._outbox.rows) >= BATCH:
+            self.flush()
+        if not refused and self._outbox.is_open() and self._outbox.take(prepared):
+            self._summary.after(row, values)
+            return refused
+        self.flush()
+        refused |= self._write_here(prepared)
+        self._summary.after(row, {key: value for key, value in values.items() if key not in refused})
+        return refused
+
+    def total(self, key: str) -> float:
+        """What a running total has come to in the rows that the run has already; 0 where it has none."""
+        return self._summary.number(key)
+
+    @property
+    def unconfirmed(self) -> int:
+        """Samples of rows that were taken and are not written yet."""
+        return self._outbox.unconfirmed
+
+    def start_process(self) -> None:
+        """Have a process write the rows, as soon as it is ready. Does nothing the second time."""
+        if self._asks_for_steps:  # else W&B numbers the rows, in whatever order two processes come
+            self._outbox.start()
+
+    def flush(self) -> None:
+        """Write the rows that were taken and are not written yet, in their order.
+
+        Raises:
+            Exception: what `run.log` raises. What is not written is kept.
+        """
+        if self._outbox.rows and self._outbox.is_open():
+            self._write_elsewhere()
+        while self._outbox.rows:
+            refused = self._write_here(self._outbox.rows[0])
+            self._outbox.done()
+            for key, error in refused.items():
+                self._ledger.written -= 1
+                self._ledger.reject("unwritable", repr(key), f"W&B says {error!r}")
+
+    def close(self) -> None:
+        """The run is let go of: nobody needs to look out for others any more."""
+        self._traffic.close()
+        self._definitions.close()
+        self._outbox.close()
+
+    def after_fork(self) -> None:
+        """In a forked child: all of it is the parent's."""
+        self._outbox.after_fork()
+
+    def end(self) -> None:
+        """After a flush: the summary shows the highest step of each key, whatever was late."""
+        self._summary.settle()
+
+    def _write_here(self, prepared: Prepared) -> dict[str, Exception]:
+        row, values, stamp = prepared
+        refused: dict[str, Exception] = {}
         with self._traffic.ours():
             if self._traffic.foreign_calls != self._seen_calls:
                 self.begin()
@@ -109,28 +170,29 @@ class RunWriter:
                 self._failures += 1
                 if not isinstance(error, _ABOUT_A_VALUE) and self._failures < 3:
                     raise
-                refused |= self._refused(values, stamp, step)
-                values = {key: value for key, value in values.items() if key not in refused}
+                refused = self._refused(values, stamp, step)
                 self._log(stamp, step, commit=True)  # the rest is in the row in the making already
         self._failures = 0
         self._traffic.may_be_open = False
         if step is not None:
             self._next = step + 1
-        self._summary.after(row, values)
         return refused
 
-    def total(self, key: str) -> float:
-        """What a running total has come to in the rows that the run has already; 0 where it has none."""
-        return self._summary.number(key)
-
-    def close(self) -> None:
-        """The run is let go of: nobody needs to look out for others any more."""
-        self._traffic.close()
-        self._definitions.close()
-
-    def end(self) -> None:
-        """After a flush: the summary shows the highest step of each key, whatever was late."""
-        self._summary.settle()
+    def _write_elsewhere(self) -> None:
+        with self._traffic.ours():
+            if self._traffic.foreign_calls != self._seen_calls:
+                self.begin()
+            if self._traffic.is_joined:  # no steps are given then
+                self._outbox.close()
+                return
+            steps: list[int] = []
+            for prepared in self._outbox.rows:
+                steps.append(self._own_step(prepared.row))
+                self._next = steps[-1] + 1
+            self._traffic.may_be_open = False
+            self._outbox.send(steps, lambda: next_step(self.run))
+            if self._outbox.rows:
+                self._next = self._free_step()
 
     def _free_step(self) -> int:
         current = next_step(self.run)
@@ -146,6 +208,9 @@ class RunWriter:
     def _step_of(self, row: Row) -> int | None:
         if self._numbers_rows_itself or self._traffic.is_joined:
             return None
+        return self._own_step(row)
+
+    def _own_step(self, row: Row) -> int:
         return self._next if row.late or row.step is None else max(row.step, self._next)
 
     def _stamp(self, row: Row, values: dict[str, Any]) -> dict[str, Any]:

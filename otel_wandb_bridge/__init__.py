@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from .assembly import configure
     from .bridge import Bridge
     from .exporter import WandbMetricExporter
+    from .receive import OtlpReceiver
     from .record import current_step, set_step, step_aggregation, step_view, step_views, training_step
     from .stats import Stats
 
@@ -18,6 +19,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Bridge",
+    "OtlpReceiver",
     "Stats",
     "WandbMetricExporter",
     "configure",
@@ -33,6 +35,7 @@ __all__ = [
 # need OpenTelemetry or W&B.
 _HOMES = {
     "Bridge": ".bridge",
+    "OtlpReceiver": ".receive",
     "Stats": ".stats",
     "WandbMetricExporter": ".exporter",
     "configure": ".assembly",

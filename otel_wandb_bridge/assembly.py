@@ -2,7 +2,7 @@
 
 import inspect
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from opentelemetry import metrics
 from opentelemetry.sdk.metrics import MeterProvider
@@ -15,7 +15,10 @@ from .exporter import WandbMetricExporter
 from .record import step_views
 from .write import Run
 
-_OWN = ("export_interval_millis", "service_name", "resource", "extra_readers", "set_global")
+if TYPE_CHECKING:
+    from .receive import OtlpReceiver
+
+_OWN = ("export_interval_millis", "service_name", "resource", "extra_readers", "receiver", "set_global")
 
 
 def configure(
@@ -25,6 +28,7 @@ def configure(
     service_name: str | None = None,
     resource: Resource | None = None,
     extra_readers: Sequence[MetricReader] = (),
+    receiver: "OtlpReceiver | None" = None,
     set_global: bool = True,
     **options: Any,
 ) -> Bridge:
@@ -46,6 +50,8 @@ def configure(
         service_name: `service.name` of the resource.
         resource: Further resource attributes; `OTEL_RESOURCE_ATTRIBUTES` and `OTEL_SERVICE_NAME` count too.
         extra_readers: Readers (Prometheus, OTLP) to feed from the same provider.
+        receiver: Receives what other processes export by OTLP, into the same rows; started and stopped with
+            the bridge.
         set_global: Make the provider the global one, or join the global one that exists. False makes a
             provider for this bridge alone.
         options: Those of `WandbMetricExporter`: `step_metric`, `step_keys`, `late`, `hold`, `disorder`,
@@ -66,18 +72,22 @@ def configure(
             "is made, or pass set_global=False"
         )
     exporter = WandbMetricExporter(run, **options)
+    if receiver is not None:
+        receiver.start(exporter)
     reader = _Reader(exporter, export_interval_millis=interval)
     readers = [reader, *extra_readers]
     if joined is not None:
         for each in readers:
             joined.add_metric_reader(each)
-        return Bridge(joined, reader, exporter, owns_provider=False, interval_millis=interval)
+        return Bridge(
+            joined, reader, exporter, owns_provider=False, interval_millis=interval, receiver=receiver
+        )
     provider = MeterProvider(readers, resource=_resource(service_name, resource), views=step_views())
     if set_global:
         metrics.set_meter_provider(provider)
     # A global provider cannot be replaced: it stays open for the next bridge, where the SDK can add one.
     owns = not (set_global and _can_add_readers(provider))
-    return Bridge(provider, reader, exporter, owns_provider=owns, interval_millis=interval)
+    return Bridge(provider, reader, exporter, receiver, owns_provider=owns, interval_millis=interval)
 
 
 class _Reader(PeriodicExportingMetricReader):

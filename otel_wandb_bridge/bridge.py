@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from opentelemetry.metrics import NoOpMeter, get_meter_provider
 from opentelemetry.sdk.metrics import MeterProvider
@@ -13,6 +13,9 @@ from .exporter import WandbMetricExporter
 from .record.lane_gauges import LaneGauges, global_gauges
 from .selfmetrics import observe
 from .stats import Stats
+
+if TYPE_CHECKING:
+    from .receive import OtlpReceiver
 
 
 class Bridge:
@@ -28,6 +31,7 @@ class Bridge:
         meter_provider: MeterProvider,
         reader: MetricReader,
         exporter: WandbMetricExporter,
+        receiver: "OtlpReceiver | None" = None,
         *,
         owns_provider: bool,
         interval_millis: float,
@@ -36,6 +40,7 @@ class Bridge:
         self._reader = reader
         self._exporter = exporter
         self._owns_provider = owns_provider
+        self._receiver = receiver
         self._is_shut_down = False
         self._lane = exporter.open_lane()
         # All bridges of the global provider show the same gauges: two of one name would be in conflict.
@@ -98,6 +103,8 @@ class Bridge:
         if self._is_shut_down:
             return
         self._is_shut_down = True
+        if self._receiver is not None:
+            self._receiver.stop()
         self._exporter.collect()
         if self._owns_provider:
             self._provider.shutdown()

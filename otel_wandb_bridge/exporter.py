@@ -4,7 +4,7 @@ import logging
 import threading
 import time
 import weakref
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 from opentelemetry.metrics import Instrument
@@ -25,6 +25,7 @@ from . import options
 from .decode import Decoder, Naming
 from .flush_lock import FlushLock
 from .flusher import Flusher
+from .ledger import Ledger
 from .lifecycle import Lifecycle, is_any_bound
 from .pipeline import Pipeline
 from .record import INSTRUMENTS, DirectLane, Intake, StepAggregation
@@ -130,12 +131,13 @@ class WandbMetricExporter(MetricExporter):
         self._clock = clock
         self._lock = FlushLock(self._after_flush)
         self._pipeline = Pipeline(run, self.options, clock)
-        self._decoder = self._new_decoder()
+        self._decoder = self.new_decoder()
         self._flusher = Flusher(self._flush_early)
         self._intake = Intake(self._flusher.wake)
         self._lane = DirectLane(self.options.priorities)
         self._lane.on_high_water = self._flusher.wake
         self._exports = 0
+        self._entrances: list[Callable[[], None]] = []
         self._refused = 0
         self._refusing = threading.Lock()
         self._aggregation = StepAggregation(self._intake, self._on_instrument)
@@ -181,6 +183,24 @@ class WandbMetricExporter(MetricExporter):
             )
             self._set_alarm(succeeded)
         return MetricExportResult.SUCCESS if succeeded else MetricExportResult.FAILURE
+
+    def receive(self, decode: Callable[[Ledger], Iterable[Sample]]) -> bool:
+        """Take in what other processes have sent, and commit the rows that are due.
+
+        Args:
+            decode: Gives the samples, and counts them in the ledger; called under the lock of the pipeline.
+
+        Returns:
+            False where W&B interrupted the writing (nothing is lost by that), or after the shutdown.
+        """
+        with self._lock.held():
+            samples = decode(self._pipeline.ledger)
+            if self._lifecycle.is_shut_down:
+                self._refuse(list(samples))
+                return False
+            succeeded = self._pipeline.receive(samples)
+            self._set_alarm(succeeded)
+        return succeeded
 
     def force_flush(self, timeout_millis: float = 10_000) -> bool:
         """Commit everything that was collected, in ascending order, whatever it waits for.
@@ -238,6 +258,10 @@ class WandbMetricExporter(MetricExporter):
         """Let another exporter have the run, should one be made for it: `how` is to shut this one down."""
         self._pipeline.target.gives_way = how
 
+    def add_entrance(self, drain: Callable[[], None]) -> None:
+        """Make known what else hands samples in: `drain` waits until it has handed in all that it holds."""
+        self._entrances.append(drain)
+
     def open_lane(self) -> DirectLane:
         """The direct lane into this exporter, which is emptied at every flush and whenever it fills up."""
         self._flusher.start()
@@ -249,6 +273,8 @@ class WandbMetricExporter(MetricExporter):
         Returns:
             False where it could not: no reader is known, or a collection failed (which is logged).
         """
+        for drain in self._entrances:
+            drain()
         readers = readers_of(self._aggregation) if self._may_collect() else []
         if not readers:
             with self._lock.held():
@@ -302,7 +328,8 @@ class WandbMetricExporter(MetricExporter):
             return False
         return True
 
-    def _new_decoder(self) -> Decoder:
+    def new_decoder(self) -> Decoder:
+        """The rules from collected metrics to samples, by the options of this exporter."""
         return Decoder(self.options.naming, self.options.priorities, self._pipeline.ledger)
 
     def _on_instrument(self, instrument: Instrument) -> None:
@@ -339,7 +366,7 @@ class WandbMetricExporter(MetricExporter):
         self._intake.clear()
         self._lane.clear()
         self._pipeline.forget()
-        self._decoder = self._new_decoder()
+        self._decoder = self.new_decoder()
 
 
 def exporter_of(run: Run) -> WandbMetricExporter | None:

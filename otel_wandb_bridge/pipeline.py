@@ -99,6 +99,17 @@ class Pipeline:
             self._deferred = samples[taken:] + self._deferred
         return self.commit(deadline=deadline)
 
+    def receive(self, samples: Iterable[Sample]) -> bool:
+        """Take in what other processes have sent, and commit what is due.
+
+        What this process has collected and still holds back stays where it is.
+
+        Returns:
+            False where W&B interrupted the writing.
+        """
+        self._add(samples)
+        return self.commit()
+
     def commit(self, *, everything: bool = False, deadline: float | None = None) -> bool:
         """Commit the rows that are due, in order.
 

@@ -103,6 +103,7 @@ def test_the_public_names_are_there():
     """Other people's work builds on them."""
     names = {
         "Bridge",
+        "OtlpReceiver",
         "Stats",
         "WandbMetricExporter",
         "configure",
@@ -126,6 +127,7 @@ def test_the_public_signatures_are_kept():
         "service_name",
         "resource",
         "extra_readers",
+        "receiver",
         "set_global",
         "options",
     ] == list(inspect.signature(configure).parameters)

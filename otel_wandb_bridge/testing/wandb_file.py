@@ -99,7 +99,7 @@ def read_records(source: Source) -> Iterator[Record]:
 
 
 def _records(path: Path) -> Iterator[Record]:
-    from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
+    from google.protobuf.message import DecodeError
     from wandb.proto.wandb_internal_pb2 import Record  # type: ignore[attr-defined]
 
     with path.open("rb") as stream:

@@ -1,0 +1,192 @@
+"""From OTLP requests to samples.
+
+The rules are those of the `Decoder`, which sees each series once and whatever is out of the ordinary; what it
+made of a series is the template for the measurements that follow, without an object of the SDK in between.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+from opentelemetry.sdk.metrics import Exemplar
+from opentelemetry.sdk.metrics.export import Metric, MetricsData, ResourceMetrics, ScopeMetrics
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.util.instrumentation import InstrumentationScope
+
+from ..attributes import SETTLED_STEP
+from ..ledger import Ledger
+from ..records import Sample
+from ..sources import Process, Source, process_of
+from .decoder import Decoder
+from .otlp_points import NO_RECORDED_VALUE, attributes_of, exemplar_of, metric_of, point_of
+
+KINDS = ("gauge", "sum", "histogram", "exponential_histogram")
+"""The kinds of metric that can be read; `summary` is what OTLP has besides."""
+
+_MOST_ORIGINS = 10_000
+
+
+class Received(NamedTuple):
+    """The samples of one resource in one request."""
+
+    process: Process
+    """Which process sent them."""
+    samples: list[Sample]
+    """In the order of their measurement."""
+    collected_at: float
+    """When the collection began that the sender made: seconds since the epoch."""
+
+
+class Origin:
+    """One process that sends: its resource, and what has been learned of its series."""
+
+    def __init__(self, resource: dict[str, Any], decoder: Decoder) -> None:
+        self.process = process_of(resource)
+        self.resource = Resource(resource)
+        self.decoder = decoder
+        self.series: dict[Any, dict[Any, Sample]] = {}
+        self.sources: dict[str, Source] = {}
+
+
+class OtlpDecoder:
+    """Turns OTLP requests into samples.
+
+    Args:
+        new_decoder: Makes the rules for one process that sends: what is cumulative is so within a process.
+        ledger: Where samples are counted.
+        is_new: Told the process, the time of a data point and its whole identity as bytes; False where the
+            same data point has been taken in before.
+
+    Thread-safety: none; the pipeline's lock guards it.
+    """
+
+    def __init__(
+        self,
+        new_decoder: Callable[[], Decoder],
+        ledger: Ledger,
+        is_new: Callable[[Process, int, bytes], bool] = lambda *_: True,
+    ) -> None:
+        self._new_decoder = new_decoder
+        self._ledger = ledger
+        self._is_new = is_new
+        self._origins: dict[bytes, Origin] = {}
+
+    def decode(self, request: Any) -> Iterator[Received]:
+        """The samples in an `ExportMetricsServiceRequest`, resource by resource.
+
+        What cannot be decoded is rejected and counted, never raised.
+        """
+        for resource_metrics in request.resource_metrics:
+            origin = self._origin_of(resource_metrics.resource)
+            samples: list[Sample] = []
+            rest: list[ScopeMetrics] = []
+            latest = 0
+            for scope_metrics in resource_metrics.scope_metrics:
+                scope = scope_metrics.scope
+                scope_bytes = scope.SerializeToString()
+                metrics: list[Metric] = []
+                for metric in scope_metrics.metrics:
+                    kind = metric.WhichOneof("data")
+                    if kind not in KINDS:
+                        continue
+                    points = []
+                    identity = scope_bytes + metric.name.encode() + kind.encode()
+                    for point in getattr(metric, kind).data_points:
+                        time = point.time_unix_nano
+                        if time > latest:
+                            latest = time
+                        if not self._is_new(origin.process, time, identity + point.SerializeToString()):
+                            continue
+                        if point.flags & NO_RECORDED_VALUE:
+                            continue
+                        left = self._take(origin, scope, metric, kind, point, samples)
+                        if left is not None:
+                            points.append(left)
+                    if points:
+                        metrics.append(metric_of(metric, kind, points))
+                if metrics:
+                    rest.append(ScopeMetrics(_scope_of(scope), metrics, scope_metrics.schema_url))
+            if rest:
+                samples += self._by_the_rules(origin, rest)
+            samples.sort(key=_measured_at)
+            yield Received(origin.process, samples, latest / 1e9)
+
+    def _take(
+        self, origin: Origin, scope: Any, metric: Any, kind: str, point: Any, samples: list[Sample]
+    ) -> Any:
+        """Take the measurements that are like others before. Returns a data point with all else."""
+        exemplars = point.exemplars
+        if not exemplars:
+            return point_of(point, kind, attributes_of(point.attributes), ())
+        attributes = [(each.key, each.value.SerializeToString()) for each in point.attributes]
+        identity = (scope.name, metric.name, kind, *attributes)
+        templates = origin.series.get(identity)
+        if templates is None:
+            templates = origin.series[identity] = {}
+        left: list[Exemplar] = []
+        is_ours = False
+        taken = 0
+        for exemplar in exemplars:
+            step: int | None = None
+            further: Any = ()
+            is_settled = False
+            for attribute in exemplar.filtered_attributes:
+                if attribute.key != SETTLED_STEP:
+                    further += (attribute.key, attribute.value.SerializeToString())
+                    continue
+                is_ours = is_settled = True
+                if attribute.value.HasField("int_value"):
+                    step = attribute.value.int_value
+            template = templates.get(further)
+            if template is None or step is None or step < 0:
+                learned = exemplar_of(exemplar)
+                if step is not None and step >= 0:
+                    alone = metric_of(
+                        metric, kind, [point_of(point, kind, attributes_of(point.attributes), (learned,))]
+                    )
+                    scopes = [ScopeMetrics(_scope_of(scope), [alone], "")]
+                    made = self._by_the_rules(origin, scopes)
+                    samples += made
+                    if len(made) == 1:
+                        templates[further] = made[0]
+                elif is_settled:
+                    left.append(learned)
+                continue
+            time = exemplar.time_unix_nano / 1e9
+            value = exemplar.as_double if exemplar.HasField("as_double") else exemplar.as_int
+            samples.append(
+                Sample(template.source, step, template.key, value, template.priority, time, template.kind)
+            )
+            taken += 1
+        self._ledger.recorded += taken
+        if is_ours and not left:
+            return None
+        return point_of(point, kind, attributes_of(point.attributes), left if is_ours else ())
+
+    def _by_the_rules(self, origin: Origin, scopes: list[ScopeMetrics]) -> list[Sample]:
+        data = MetricsData([ResourceMetrics(origin.resource, scopes, "")])
+        samples = []
+        for sample in origin.decoder.decode(data).samples:
+            source = origin.sources.get(sample.source)
+            if source is None:
+                source = origin.sources[sample.source] = origin.process.source(sample.source)
+            samples.append(sample._replace(source=source))
+        return samples
+
+    def _origin_of(self, resource: Any) -> Origin:
+        key = resource.SerializeToString()
+        origin = self._origins.get(key)
+        if origin is None:
+            attributes = attributes_of(resource.attributes)
+            while len(self._origins) >= _MOST_ORIGINS:
+                self._origins.pop(next(iter(self._origins)))
+            origin = Origin(attributes, self._new_decoder())
+            self._origins[key] = origin
+        return origin
+
+
+def _scope_of(message: Any) -> InstrumentationScope:
+    return InstrumentationScope(message.name, message.version)
+
+
+def _measured_at(sample: Sample) -> float:
+    return sample.time

@@ -1,0 +1,90 @@
+"""OTLP over HTTP: `POST /v1/metrics`, and what people and load balancers ask besides."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from google.rpc.status_pb2 import Status
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceResponse
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from .body import JSON, PROTOBUF, Body, Refused, parse
+from .otlp_json import json_of
+
+METRICS_PATH = "/v1/metrics"
+
+Accept = Callable[[Any, int], ExportMetricsServiceResponse]
+"""Takes a request and its size in bytes, and gives the response.
+
+Raises:
+    Refused: it is not accepted.
+"""
+
+
+def application(
+    accept: Accept,
+    *,
+    authorize: Callable[[str | None], bool],
+    stats: Callable[[], Mapping[str, Any]],
+    limit: int,
+) -> Starlette:
+    """The ASGI application.
+
+    Args:
+        accept: Called in a thread of a pool.
+        authorize: Told the `Authorization` header.
+        stats: What `/stats` shows.
+        limit: How many bytes a request may have, after decompression.
+    """
+
+    async def export(request: Request) -> Response:
+        media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        answers_json = media_type == JSON
+        try:
+            if not authorize(request.headers.get("authorization")):
+                raise Refused(401, "a bearer token is required: Authorization: Bearer …")
+            body = Body(request.headers.get("content-encoding", ""), limit)
+            async for chunk in request.stream():
+                body.take(chunk)
+            response = await run_in_threadpool(_accept, accept, body, media_type)
+        except Refused as refused:
+            return _refusal(refused, answers_json)
+        return _answer(response, answers_json)
+
+    async def health(request: Request) -> Response:
+        return JSONResponse({"status": "ok"})
+
+    async def counts(request: Request) -> Response:
+        if not authorize(request.headers.get("authorization")):
+            return _refusal(Refused(401, "a bearer token is required: Authorization: Bearer …"), True)
+        return JSONResponse(await run_in_threadpool(stats))
+
+    return Starlette(
+        routes=[
+            Route(METRICS_PATH, export, methods=["POST"]),
+            Route("/healthz", health),
+            Route("/stats", counts),
+        ]
+    )
+
+
+def _accept(accept: Accept, body: Body, media_type: str) -> ExportMetricsServiceResponse:
+    whole = body.whole()
+    return accept(parse(whole, media_type), len(whole))
+
+
+def _answer(message: Any, as_json: bool, status: int = 200, **headers: str) -> Response:
+    content = json_of(message) if as_json else message.SerializeToString()
+    return Response(content, status, headers, media_type=JSON if as_json else PROTOBUF)
+
+
+def _refusal(refused: Refused, as_json: bool) -> Response:
+    headers = {}
+    if refused.retry_after is not None:
+        headers["retry-after"] = str(refused.retry_after)
+    if refused.status == 401:
+        headers["www-authenticate"] = "Bearer"
+    return _answer(Status(message=refused.reason), as_json, refused.status, **headers)

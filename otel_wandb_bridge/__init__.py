@@ -13,13 +13,17 @@ if TYPE_CHECKING:
     from .exporter import WandbMetricExporter
     from .receive import OtlpReceiver
     from .record import current_step, set_step, step_aggregation, step_view, step_views, training_step
+    from .records import Sample
     from .stats import Stats
+    from .verdict import SamplesLost
 
 __version__ = "0.1.0"
 
 __all__ = [
     "Bridge",
     "OtlpReceiver",
+    "Sample",
+    "SamplesLost",
     "Stats",
     "WandbMetricExporter",
     "configure",
@@ -36,6 +40,8 @@ __all__ = [
 _HOMES = {
     "Bridge": ".bridge",
     "OtlpReceiver": ".receive",
+    "Sample": ".records",
+    "SamplesLost": ".verdict",
     "Stats": ".stats",
     "WandbMetricExporter": ".exporter",
     "configure": ".assembly",

@@ -13,6 +13,7 @@ from .exporter import WandbMetricExporter
 from .record.lane_gauges import LaneGauges, global_gauges
 from .selfmetrics import observe
 from .stats import Stats
+from .write import Run
 
 if TYPE_CHECKING:
     from .receive import OtlpReceiver
@@ -58,6 +59,11 @@ class Bridge:
         """The provider to get meters from."""
         return self._provider
 
+    @property
+    def run(self) -> Run | None:
+        """The run that is written; None where there is none yet, or it is over. May wait for a flush."""
+        return self._exporter.run
+
     def log(
         self,
         values: Mapping[str, Any],
@@ -91,6 +97,9 @@ class Bridge:
         Returns:
             False where W&B, a failing collection or the timeout interrupted it, or no run is there yet; the
             rest stays pending.
+
+        Raises:
+            SamplesLost: with `strict=True`, where samples were lost since the last flush.
         """
         return self._exporter.flush_everything(timeout_millis)
 
@@ -99,6 +108,10 @@ class Bridge:
 
         A provider that `configure` made is shut down with all its readers; one that it joined goes on
         without us. Calling it again does nothing.
+
+        Raises:
+            SamplesLost: with `strict=True`, where samples were lost since the last flush. Everything is shut
+                down all the same.
         """
         if self._is_shut_down:
             return
@@ -112,6 +125,7 @@ class Bridge:
             self._reader.shutdown()  # first: it collects once more, which a removed reader cannot
             self._provider.remove_metric_reader(self._reader)
         self._exporter.shutdown()
+        self._exporter.raise_what_was_lost()
 
     def stats(self) -> Stats:
         """What became of everything recorded so far."""

@@ -32,6 +32,7 @@ from .record import INSTRUMENTS, DirectLane, Intake, StepAggregation
 from .record.sdk import readers_of
 from .records import Bundle, Sample
 from .stats import Stats, stats_of
+from .verdict import Strictness
 from .write import Run
 
 _logger = logging.getLogger("otel_wandb_bridge")
@@ -82,6 +83,10 @@ class WandbMetricExporter(MetricExporter):
             and the process once the thread starves.
         naming: From a metric's name and attributes to its key in W&B. Default: dots become slashes, and
             attributes are appended (`loss` with `{"rank": 3}` is `loss/rank_3`).
+        strict: In tests: `force_flush`, and `shutdown` of a `Bridge`, raise `SamplesLost` where samples were
+            rejected, shed or dropped. Default False: they are counted and said.
+        on_late: Called with each late sample, after the flush that found it, in the thread of that flush.
+        summary_counts: Put the counts into the run's summary under `bridge/` when it ends. Default False.
         clock: Seconds that never go back, for `hold`. Default `time.monotonic`; tests inject their own.
 
     Raises:
@@ -110,6 +115,9 @@ class WandbMetricExporter(MetricExporter):
         counters: str | Mapping[str, str] | None = None,
         writer: str | None = None,
         naming: Naming | None = None,
+        strict: bool | None = None,
+        on_late: Callable[[Sample], None] | None = None,
+        summary_counts: bool | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.options = options.resolve(
@@ -127,7 +135,11 @@ class WandbMetricExporter(MetricExporter):
             counters=counters,
             writer=writer,
             naming=naming,
+            strict=strict,
+            on_late=on_late,
+            summary_counts=summary_counts,
         )
+        self._strictness = Strictness() if self.options.strict else None
         self._clock = clock
         self._lock = FlushLock(self._after_flush)
         self._pipeline = Pipeline(run, self.options, clock)
@@ -209,10 +221,15 @@ class WandbMetricExporter(MetricExporter):
 
         Returns:
             False where W&B or the timeout interrupted it, or no run is there yet; the rest stays pending.
+
+        Raises:
+            SamplesLost: under `strict`, and then alone.
         """
         deadline = time.monotonic() + timeout_millis / 1e3
         with self._lock.held(timeout=max(0.0, timeout_millis / 1e3)) as is_ours:
-            return is_ours and self._drain(deadline) and not self._pipeline.pending
+            flushed = is_ours and self._drain(deadline) and not self._pipeline.pending
+        self.raise_what_was_lost()
+        return flushed
 
     def shutdown(self, timeout_millis: float = 30_000, **kwargs: Any) -> None:
         """Commit everything, and let go of the run. What comes later is rejected and counted.
@@ -225,6 +242,31 @@ class WandbMetricExporter(MetricExporter):
             self._drain()
             self._lifecycle.shut_down()
         self._flusher.stop()
+
+    def raise_what_was_lost(self) -> None:
+        """Under `strict`, raise for what was lost since the last time.
+
+        Raises:
+            SamplesLost: samples were rejected, shed or dropped.
+        """
+        if self._strictness is not None:
+            self._strictness.check(self.stats())
+
+    @property
+    def run(self) -> Run | None:
+        """The run that is written; None where there is none yet, or it is over. May wait for a flush."""
+        with self._lock.held():
+            self._pipeline.target.writer()
+            return self._pipeline.target.run
+
+    @property
+    def is_shut_down(self) -> bool:
+        """Whether what comes now is rejected."""
+        return self._lifecycle.is_shut_down
+
+    def readers(self) -> list[MetricReader]:
+        """The readers that were given this exporter."""
+        return readers_of(self._aggregation)
 
     def stats(self) -> Stats:
         """What became of everything recorded so far. Never waits for a flush."""
@@ -314,6 +356,7 @@ class WandbMetricExporter(MetricExporter):
 
     def _after_flush(self) -> None:
         self._lane.after_flush()
+        self._pipeline.tell_of_late()
 
     def _refuse(self, samples: list[Sample]) -> None:
         for sample in samples:
@@ -372,3 +415,8 @@ class WandbMetricExporter(MetricExporter):
 def exporter_of(run: Run) -> WandbMetricExporter | None:
     """The exporter of this process that writes `run`."""
     return next((exporter for exporter in tuple(_living) if exporter.writes(run)), None)
+
+
+def living_exporters() -> list[WandbMetricExporter]:
+    """All exporters of this process that somebody holds on to."""
+    return list(_living)

@@ -6,6 +6,9 @@ from dataclasses import dataclass, field
 
 _logger = logging.getLogger("otel_wandb_bridge")
 
+_MOST_SOURCES = 1000
+_OTHERS = "other sources"
+
 
 @dataclass(slots=True)
 class Ledger:
@@ -23,6 +26,10 @@ class Ledger:
     """Reason to count."""
 
     late: int = 0
+    late_by: Counter[str] = field(default_factory=Counter)
+    """Source to count of late samples."""
+    overridden_by: Counter[str] = field(default_factory=Counter)
+    """Source to count of the samples that it overrode, or that were: of those that nobody asked for twice."""
     late_rows: int = 0
     step_regressions: int = 0
     step_jumps: int = 0
@@ -52,9 +59,24 @@ class Ledger:
         self.rejected[reason] += count
         self.say_once(reason, subject, text, level=level)
 
+    def note_late(self, source: str, count: int) -> None:
+        """Count late samples of a source."""
+        self.late += count
+        self.late_by[_counted(source, self.late_by)] += count
+
+    def note_overridden(self, source: str, count: int) -> None:
+        """Count samples that were overridden where `source` reported."""
+        self.overridden += count
+        self.overridden_by[_counted(source, self.overridden_by)] += count
+
     def say_once(self, topic: str, subject: str, text: str, *, level: int = logging.WARNING) -> None:
         """Log a line the first time this topic comes up for this subject; the counts say how often."""
         if (topic, subject) in self._said or len(self._said) > 1000:
             return
         self._said.add((topic, subject))
         _logger.log(level, "%s: %s: %s", topic, subject, text)
+
+
+def _counted(source: str, counts: Counter[str]) -> str:
+    """The name under which a source is counted: sources may be without number."""
+    return source if source in counts or len(counts) < _MOST_SOURCES else _OTHERS

@@ -86,6 +86,7 @@ class Lifecycle:
         with self._lock.held():
             self._drain()
             self._pipeline.say_what_is_left()
+            self._pipeline.conclude()
             self._pipeline.is_exiting = True
 
     def _after_fork(self) -> None:

@@ -11,6 +11,7 @@ from .patterns import ByKey
 from .reconcile import Policy, Reductions
 from .reconcile.policy import names, number, whole_number
 from .reconcile.totals import COUNTERS, TOTALS_ALONE
+from .records import Sample
 
 T = TypeVar("T")
 
@@ -22,6 +23,9 @@ DEFAULT_INTERVAL_MILLIS = 2000.0
 
 WRITERS = ("auto", "thread", "process")
 """What writes the rows."""
+
+WITHOUT_VARIABLE = ("naming", "on_late")
+"""Options that are functions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +42,9 @@ class Options:
     priorities: Mapping[str, int] = field(default_factory=dict)
     writer: str = "auto"
     naming: Naming = default_naming
+    strict: bool = False
+    summary_counts: bool = False
+    on_late: Callable[[Sample], None] | None = None
 
     def __post_init__(self) -> None:
         key = self.step_metric
@@ -50,6 +57,11 @@ class Options:
             raise ValueError(f"writer must be one of {', '.join(WRITERS)}; got {self.writer!r}")
         if not callable(self.naming):
             raise TypeError(f"naming must be a function of a name and attributes; got {self.naming!r}")
+        if self.on_late is not None and not callable(self.on_late):
+            raise TypeError(f"on_late must be a function of a late sample; got {self.on_late!r}")
+        for option in ("strict", "summary_counts"):
+            if not isinstance(getattr(self, option), bool):
+                raise TypeError(f"{option} must be True or False; got {getattr(self, option)!r}")
 
 
 def resolve(**given: Any) -> Options:
@@ -90,7 +102,7 @@ def resolve(**given: Any) -> Options:
 
 def known_options() -> list[str]:
     """The names of all options, sorted."""
-    return sorted((*_PARSERS, "naming"))
+    return sorted((*_PARSERS, *WITHOUT_VARIABLE))
 
 
 def interval_millis(given: float | None) -> float:
@@ -160,6 +172,24 @@ def _number_in(text: str) -> float:
         raise ValueError("expected a number") from None
 
 
+def _flag_in(text: str) -> bool:
+    word = text.lower()
+    if word not in _FLAGS:
+        raise ValueError(f"expected one of {', '.join(_FLAGS)}")
+    return _FLAGS[word]
+
+
+_FLAGS = {
+    "true": True,
+    "1": True,
+    "yes": True,
+    "on": True,
+    "false": False,
+    "0": False,
+    "no": False,
+    "off": False,
+}
+
 _PARSERS: dict[str, Callable[[str], Any]] = {
     "step_metric": str,
     "step_keys": _names_in,
@@ -172,6 +202,8 @@ _PARSERS: dict[str, Callable[[str], Any]] = {
     "gating": _names_in,
     "expected_sources": _expected_in,
     "reduce": _reductions_in,
+    "strict": _flag_in,
+    "summary_counts": _flag_in,
     "counters": lambda text: _counters(_by_key_in(text)),
     "writer": str,
 }

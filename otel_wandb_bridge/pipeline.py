@@ -11,7 +11,8 @@ from .options import Options
 from .pacer import Pacer
 from .reconcile import Reconciler
 from .records import Bundle, Kind, Sample
-from .write import Run, RunTarget
+from .verdict import Verdict
+from .write import Run, RunTarget, tell
 
 _DEFERRED_SECONDS = 1.0
 _NO_RUN = "there is no run (no wandb.init, or the run is over)"
@@ -30,10 +31,13 @@ class Pipeline:
         self._policy = options.policy
         self._clock = clock
         self._deferred: list[Sample] = []
-        self._reconciler = Reconciler(self._policy, self.ledger)
+        self._on_late = options.on_late
+        self._late: list[Sample] = []
+        self._summary_counts = options.summary_counts
         self._writer_is_known = False
         self._writer = options.writer
         self._pacer = Pacer()
+        self._start_over()
         self.is_exiting = False
         """The program ends: what is read off an observable from now on has no reader any more."""
         self.is_superseded = False
@@ -168,6 +172,7 @@ class Pipeline:
         """The run is about to finish: let it go. Where `wandb.run` is followed, the next run starts over."""
         had_run = self._writer_is_known
         self._give_up("the run finished before all was written" if had_run else _NO_RUN)
+        self.conclude()
         self.target.release()
         self._start_over()
 
@@ -184,8 +189,30 @@ class Pipeline:
         self._deferred = []
         self._start_over()
 
+    def conclude(self) -> None:
+        """The run, or the program, is about to end: say in one line what went otherwise, if anything did."""
+        if self._writer_is_known and self._summary_counts:
+            steps = {source: progress.highest for source, progress in self._reconciler.sources.items()}
+            self.target.put_into_summary(self._verdict.summary(steps))
+        line, is_loss = self._verdict.line()
+        if line:
+            tell(self.target.run, line, is_loss=is_loss)
+
+    def tell_of_late(self) -> None:
+        """Call the user's `on_late` for what was late; without any lock held."""
+        while self._late and self._on_late is not None:
+            late = [*self._late]
+            del self._late[: len(late)]
+            for sample in late:
+                try:
+                    self._on_late(sample)
+                except Exception as error:
+                    self.ledger.say_once("on_late", type(error).__name__, f"it raised {error!r}")
+
     def _start_over(self) -> None:
-        self._reconciler = Reconciler(self._policy, self.ledger)
+        on_late = None if self._on_late is None else self._late.append
+        self._reconciler = Reconciler(self._policy, self.ledger, on_late)
+        self._verdict = Verdict(self.ledger, self._policy)
         self._writer_is_known = False
 
     def _give_up(self, why: str) -> None:

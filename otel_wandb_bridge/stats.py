@@ -52,6 +52,11 @@ class Stats:
     """Flushes that W&B interrupted; what they left is tried again."""
     rejected_reasons: Mapping[str, int] = field(default_factory=dict)
     """Reason to count."""
+    late_by_source: Mapping[str, int] = field(default_factory=dict)
+    """Source to its part of `late`."""
+    overridden_by_source: Mapping[str, int] = field(default_factory=dict)
+    """Source to how many samples were overridden when it reported; not those that come again by themselves,
+    such as readings of an observable instrument."""
 
     @property
     def accounted(self) -> int:
@@ -102,4 +107,6 @@ def stats_of(
         successful_flushes=ledger.successful_flushes,
         failed_flushes=ledger.failed_flushes,
         rejected_reasons=reasons,
+        late_by_source=dict(ledger.late_by),
+        overridden_by_source=dict(ledger.overridden_by),
     )

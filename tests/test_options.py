@@ -42,6 +42,8 @@ def test_the_defaults():
             {"trainer": 0, "debug": 10},
         ),
         ("GATING", "trainer, reward", lambda options: options.policy.gating, {"trainer", "reward"}),
+        ("STRICT", "True", lambda options: options.strict, True),
+        ("SUMMARY_COUNTS", "off", lambda options: options.summary_counts, False),
         ("EXPECTED_SOURCES", "4", lambda options: options.policy.expected_sources, 4),
         ("REDUCE", "loss=mean,time/*=mean|max", lambda options: len(options.policy.reduce.of("time/a")), 2),
         ("EXPECTED_SOURCES", "a,b", lambda options: options.policy.expected_sources, {"a", "b"}),

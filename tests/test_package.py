@@ -36,6 +36,7 @@ LAYERS = {
     "selfmetrics": {"stats"},
     "testing": set(),
     "inspection": {"testing"},
+    "verdict": {"ledger", "reconcile", "stats"},
 }
 """What each part may import of the package; the entrances may import everything below them."""
 

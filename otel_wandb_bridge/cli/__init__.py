@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from otel_wandb_bridge.cli.demo import demo
+from otel_wandb_bridge.cli.doctor import doctor
 from otel_wandb_bridge.cli.inspect import inspect
 
 __all__ = ["main"]
@@ -17,4 +18,5 @@ def main() -> None:
 
 
 main.add_command(demo)
+main.add_command(doctor)
 main.add_command(inspect)

@@ -1,6 +1,6 @@
 """A row in the making: the samples of one step, merged as they come."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from copy import copy
 from typing import Any, final
 
@@ -135,6 +135,14 @@ class OpenRow:
         """Take a sample or a bundle along."""
         self.riders.append(rider)
         self.samples += size_of(rider)
+
+    def held(self) -> Iterator[Sample]:
+        """What is in it, and rides with it; samples that were added up are one."""
+        for at, slot in self.slots.items():
+            key = key_of(at)
+            yield Sample(slot.source, self.step, key, slot.value_of(key), slot.priority, slot.time, slot.kind)
+        for rider in self.riders:
+            yield from rider if type(rider) is Bundle else (rider,)
 
     def drop(self, at: SlotKey) -> int:
         """Give up what is held under a key. Returns how many samples that was."""

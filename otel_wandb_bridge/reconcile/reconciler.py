@@ -3,13 +3,13 @@
 Pure: no thread, no clock of its own, no W&B, no OpenTelemetry.
 """
 
-import logging
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 from ..ledger import Ledger
 from ..records import Bundle, Kind, Manner, Row, Sample
+from .lateness import Lateness
 from .open_row import OpenRow, places_of, size_of
 from .policy import Policy
 from .row_queue import RowQueue
@@ -37,12 +37,20 @@ class Reconciler:
     it, and `pop` it. A row that was not popped (its writing failed) stays, still takes samples in, and is
     the first to be given the next time.
 
+    Args:
+        policy: The rules.
+        ledger: Where samples are counted.
+        on_late: Told each sample that is late; it must be quick, and not raise.
+
     Thread-safety: none; the pipeline's lock guards it.
     """
 
-    def __init__(self, policy: Policy, ledger: Ledger) -> None:
+    def __init__(
+        self, policy: Policy, ledger: Ledger, on_late: Callable[[Sample], None] | None = None
+    ) -> None:
         self._policy = policy
         self._ledger = ledger
+        self._lateness = Lateness(policy, ledger, on_late)
         self._watermark = Watermark(policy)
         self._rows = RowQueue()
         self._late = RowQueue(late=True)
@@ -97,7 +105,7 @@ class Reconciler:
                 for sample in _samples_of(item):
                     self._add_unstepped(sample, now)
             elif self._is_leap(step):
-                self._note_leap(item.source, step, size_of(item))
+                self._lateness.note_leap(item.source, step, size_of(item))
                 self._add_late(item)
             else:
                 if self._newest is not None and step + self._policy.max_step_jump < self._newest:
@@ -109,7 +117,7 @@ class Reconciler:
                     # Read again and again while the step stands; the row of that step has its reading.
                     self._ledger.overridden += 1
                 else:
-                    self._say_late(item.source, step)
+                    self._lateness.say(item.source, step, self._committed)
                     self._add_late(item)
         self._watermark.note_what_was_passed(now)
 
@@ -256,16 +264,6 @@ class Reconciler:
     def _is_leap(self, step: int) -> bool:
         return self._newest is not None and step > self._newest + self._policy.max_step_jump
 
-    def _note_leap(self, source: str, step: int, samples: int) -> None:
-        self._ledger.step_leaps += samples
-        self._ledger.say_once(
-            "step leap",
-            f"source {source!r}",
-            f"it reported step {step}, more than max_step_jump={self._policy.max_step_jump} ahead of all "
-            "others; this is treated as late. If it is a timestamp, pass the training step; if it is right, "
-            "raise max_step_jump",
-        )
-
     def _doubt_the_newest(self, step: int) -> None:
         """The very first steps were the leap, and `step` is the truth: nothing of it is committed yet."""
         if self._committed is not None and self._committed >= step:
@@ -273,7 +271,7 @@ class Reconciler:
         highest = step + self._policy.max_step_jump
         sources = {name: each for name, each in self._watermark.sources.items() if each.highest <= highest}
         for row in self._rows.pop_above(highest):
-            self._note_leap(row.source, row.step or 0, row.samples)
+            self._lateness.note_leap(row.source, row.step or 0, row.samples)
             self._make_late(row)
         self._newest = max((each.highest for each in sources.values()), default=step)
         self._watermark = Watermark(self._policy)
@@ -282,7 +280,7 @@ class Reconciler:
             self._watermark.reach(self._committed)
 
     def _make_late(self, row: OpenRow) -> None:
-        self._ledger.late += row.samples
+        self._lateness.note(row.source, row.samples, row.held())
         if self._policy.late == "drop":
             self._ledger.dropped += row.samples
             self.pending -= row.samples
@@ -308,19 +306,9 @@ class Reconciler:
         if step > progress.highest:
             progress.highest = step
 
-    def _say_late(self, source: str, step: int) -> None:
-        self._ledger.say_once(
-            "late",
-            f"source {source!r}",
-            f"it reported step {step} after the row of step {self._committed} was committed; policy "
-            f"late={self._policy.late!r} applies. Where two components share a source, give each its own; "
-            f"where it is slower than hold={self._policy.hold} s, raise hold, or name it in expected_sources",
-            level=logging.INFO,
-        )
-
     def _add_late(self, item: Sample | Bundle) -> None:
         size = size_of(item)
-        self._ledger.late += size
+        self._lateness.note(item.source, size, _samples_of(item))
         if self._policy.late == "drop":
             self._ledger.dropped += size
             if type(item) is not Bundle:
@@ -383,7 +371,10 @@ class Reconciler:
             again = sum(slot.source == item.source for slot in taken)
             row.ride(item)
         self.pending += row.samples - before
-        self._ledger.overridden += overridden
+        if overridden and item.kind is not Kind.READING:
+            self._ledger.note_overridden(item.source, overridden)
+        else:
+            self._ledger.overridden += overridden
         self._ledger.duplicate_steps += again
 
 

@@ -45,6 +45,19 @@ def views_of(instrument: Instrument) -> Sequence[View]:
     return views
 
 
+def views_in(provider: MeterProvider) -> Sequence[View]:
+    """The views of a provider; empty where they cannot be found. Nothing public lists them."""
+    views: Sequence[View] = getattr(getattr(provider, "_sdk_config", None), "views", ())
+    return views
+
+
+def is_reader_of(provider: MeterProvider, reader: MetricReader) -> bool:
+    """Whether a reader collects from a provider. Neither says so in public."""
+    collect = getattr(reader, "_collect", None)
+    consumer = getattr(provider, "_measurement_consumer", None)
+    return consumer is not None and getattr(collect, "__self__", None) is consumer
+
+
 def scope_name(instrument: Instrument) -> str:
     """The name of the instrumentation scope that made `instrument`."""
     name: str = getattr(getattr(instrument, "instrumentation_scope", None), "name", "")

@@ -1,5 +1,6 @@
 """Views that take `step` and `priority` out of the identity of series, for every reader."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from opentelemetry.sdk.metrics.view import DefaultAggregation, DropAggregation, View
@@ -49,6 +50,11 @@ def step_views() -> list[View]:
         A new list, for the `views` of one `MeterProvider`.
     """
     return [_EveryOther(instrument_name="*", attribute_keys=_AllBut((STEP, PRIORITY)))]
+
+
+def are_step_views_in(views: Iterable[View]) -> bool:
+    """Whether `step_views()` are among the views of a provider."""
+    return any(isinstance(view, _EveryOther) for view in views)
 
 
 def step_view(**criteria_and_aggregation: Any) -> View:

@@ -98,7 +98,7 @@ class WandBStepManager:
             "dropped_logs": counts["dropped"] + counts["rejected"] + counts["shed"],
             "step_conflicts": sum(counts[name] for name in conflicts),
             "successful_flushes": counts["successful_flushes"],
-            **{field.name: counts[field.name] for field in fields(Stats) if field.name != "rejected_reasons"},
+            **{field.name: counts[field.name] for field in fields(Stats) if field.type is int},
         }
 
     def flush(self, timeout: float = 30.0) -> bool:

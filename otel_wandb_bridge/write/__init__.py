@@ -3,5 +3,6 @@
 from .finish import before_finish
 from .run import Run, active_run, is_of_another_process, next_step
 from .target import RunTarget
+from .terminal import tell
 
-__all__ = ["Run", "RunTarget", "active_run", "before_finish", "is_of_another_process", "next_step"]
+__all__ = ["Run", "RunTarget", "active_run", "before_finish", "is_of_another_process", "next_step", "tell"]

@@ -87,6 +87,13 @@ class Summary:
         is_number = isinstance(current, (int, float)) and not isinstance(current, bool)
         return current if is_number and math.isfinite(current) else 0
 
+    def put(self, values: dict[str, Any]) -> None:
+        """Put values that are no row's into the summary. Never raises."""
+        try:
+            self._run.summary.update(values)
+        except Exception as error:
+            self._ledger.say_once("summary", "counts", f"W&B refused the bridge's counts: {error!r}")
+
     def _note(self, key: str, value: Any) -> None:
         if value is _NOT_KEPT:
             # Media are in the summary as W&B described them when they were logged.

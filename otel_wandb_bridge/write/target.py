@@ -5,6 +5,7 @@ import os
 import threading
 import weakref
 from collections.abc import Callable, Collection
+from typing import Any
 
 from ..ledger import Ledger
 from .finish import watch
@@ -74,6 +75,11 @@ class RunTarget:
         """Whether the rows go to `run` (None: to any run that there is)."""
         writer = self.writer()
         return writer is not None and (run is None or writer.run is run)
+
+    def put_into_summary(self, values: dict[str, Any]) -> None:
+        """Put values into the summary of the run that is being written."""
+        if self._writer is not None:
+            self._writer.put_into_summary(values)
 
     def release(self) -> None:
         """The run is about to finish: let it go."""

@@ -143,6 +143,10 @@ class RunWriter:
                 self._ledger.written -= 1
                 self._ledger.reject("unwritable", repr(key), f"W&B says {error!r}")
 
+    def put_into_summary(self, values: dict[str, Any]) -> None:
+        """Put values that are no row's into the run's summary. Never raises."""
+        self._summary.put(values)
+
     def close(self) -> None:
         """The run is let go of: nobody needs to look out for others any more."""
         self._traffic.close()

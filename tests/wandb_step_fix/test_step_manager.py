@@ -219,7 +219,8 @@ def test_the_counts_have_their_names(calls):
     """The four of the tool it follows, and all of `Stats`."""
     stats = calls["patched"].facts["stats"]
     four = {"total_logs", "dropped_logs", "step_conflicts", "successful_flushes"}
-    all_of_stats = {field.name for field in fields(Stats)} - {"rejected_reasons"}
+    by_name = {"rejected_reasons", "late_by_source", "overridden_by_source"}
+    all_of_stats = {field.name for field in fields(Stats)} - by_name
     assert four | all_of_stats == set(stats)
     assert all(type(count) is int for count in stats.values())
     ends = ("written", "overridden", "dropped", "rejected", "shed", "pending")

@@ -1,0 +1,24 @@
+"""What is set up, and what is wrong with it.
+
+    from otel_wandb_bridge.doctor import examine
+
+    for finding in examine():
+        print(finding)
+
+From the command line: `otel-wandb doctor`, or `otel-wandb doctor train.py` to look into a program.
+"""
+
+from .environment import look_at_environment
+from .finding import FINE, NOTE, TROUBLE, Finding
+from .installation import look_at_installation
+from .process import look_at_process
+
+__all__ = ["FINE", "NOTE", "TROUBLE", "Finding", "examine"]
+
+
+def examine() -> list[Finding]:
+    """Look at the installation, the environment and this process, as they are now.
+
+    Call it while the run is open. Nothing is changed by it; it may wait for a flush.
+    """
+    return [*look_at_installation(), *look_at_environment(), *look_at_process()]

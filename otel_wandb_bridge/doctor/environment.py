@@ -1,0 +1,82 @@
+"""Which variables are set, and whether they can be used."""
+
+import os
+from collections.abc import Iterator, Mapping
+from difflib import get_close_matches
+
+from ..options import PREFIX, known_options, resolve
+from .finding import FINE, NOTE, TROUBLE, Finding
+from .installation import start_up_file
+
+SWITCH = "WANDB_STEP_FIX_ENABLED"
+_YES = ("true", "1", "yes", "on")
+_SHOWN = frozenset(
+    (
+        "OTEL_METRICS_EXPORTER",
+        "OTEL_METRIC_EXPORT_INTERVAL",
+        "OTEL_METER_PROVIDER",
+        "OTEL_PYTHON_METER_PROVIDER",
+        "OTEL_PYTHON_DISTRO",
+        "OTEL_PYTHON_CONFIGURATOR",
+        "OTEL_SDK_DISABLED",
+        "OTEL_SERVICE_NAME",
+        "OTEL_CONFIG_FILE",
+        "WANDB_MODE",
+        "WANDB_SILENT",
+        "WANDB_DIR",
+        "WANDB_RESUME",
+    )
+)
+_FAMILIES = ("OTEL_", "WANDB_STEP_FIX_")
+
+
+def look_at_environment(environment: Mapping[str, str] | None = None) -> Iterator[Finding]:
+    """The variables that matter here. Values that may be secrets are not shown.
+
+    Args:
+        environment: By default that of this process.
+    """
+    variables = os.environ if environment is None else environment
+    seen = sorted(name for name in variables if name in _SHOWN or name.startswith(_FAMILIES))
+    text = ", ".join(_shown(name, variables[name]) for name in seen)
+    yield Finding("environment", FINE, text or "no variable of OpenTelemetry's or the bridge's is set")
+    yield from _unknown(seen)
+    try:
+        resolve()
+    except (TypeError, ValueError) as error:
+        yield Finding("options", TROUBLE, str(error), "correct the variable, or unset it")
+    if variables.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
+        text = "OTEL_SDK_DISABLED=true: instruments record nothing; Bridge.log and wandb.log still arrive"
+        yield Finding("OTEL_SDK_DISABLED", TROUBLE, text, "unset it")
+    mode = variables.get("WANDB_MODE", "").strip().lower()
+    if mode in ("disabled", "dryrun"):
+        yield Finding("WANDB_MODE", NOTE, f"{mode}: W&B keeps nothing", "unset it, or set it to offline")
+    yield _about_switch(variables)
+
+
+def _unknown(names: list[str]) -> Iterator[Finding]:
+    options = {PREFIX + name.upper() for name in known_options()}
+    for name in names:
+        if name.startswith(PREFIX) and name not in options:
+            close = get_close_matches(name, sorted(options), 1)
+            mend = f"did you mean {close[0]}?" if close else f"known are {', '.join(sorted(options))}"
+            yield Finding(name, NOTE, "no option of the exporter has this variable", mend)
+
+
+def _about_switch(variables: Mapping[str, str]) -> Finding:
+    is_on = variables.get(SWITCH, "").strip().lower() in _YES
+    file = start_up_file()
+    if not is_on:
+        return Finding(SWITCH, FINE, "not set: wandb.log is as W&B made it, unless a program patches it")
+    if file is None:
+        text = "it is set, but this Python reads no start-up file of the package: nothing is patched by it"
+        return Finding(SWITCH, TROUBLE, text, "pip install the package here (PYTHONPATH is not enough)")
+    return Finding(SWITCH, FINE, f"set: {file.name} patches wandb.log in every program of this Python")
+
+
+def _shown(name: str, value: str) -> str:
+    return (
+        f"{name}={value}"
+        if name in _SHOWN or name.startswith((PREFIX, "WANDB_STEP_FIX_"))
+        else f"{name} is set"
+    )

@@ -1,0 +1,134 @@
+"""What goes on in this process: the provider, its readers and views, patches, the run, what waits."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from opentelemetry import metrics
+from opentelemetry.sdk.metrics import MeterProvider
+
+from ..exporter import WandbMetricExporter, living_exporters
+from ..record.sdk import is_reader_of, views_in
+from ..record.views import are_step_views_in
+from ..write.run import active_run, is_disabled, is_shared
+from ..write.wrappers import Wrapped, wrappers_of_log
+from .finding import FINE, NOTE, TROUBLE, Finding
+
+
+def look_at_process() -> Iterator[Finding]:
+    """The state of this process, now."""
+    exporters = [exporter for exporter in living_exporters() if not exporter.is_shut_down]
+    yield from _about_provider(exporters)
+    yield from _about_log()
+    yield from _about_run(exporters)
+    for exporter in exporters:
+        yield from _about_counts(exporter)
+
+
+def _about_provider(exporters: list[WandbMetricExporter]) -> Iterator[Finding]:
+    provider = metrics.get_meter_provider()
+    if not isinstance(provider, MeterProvider):
+        if not exporters:
+            text = "none is set, and there is no bridge: instruments record nothing"
+            mend = (
+                "call configure(run), or run with OTEL_METRICS_EXPORTER=wandb under opentelemetry-instrument"
+            )
+            yield Finding("meter provider", NOTE, text, mend)
+            return
+        text = "no global one is set; metrics.get_meter() records nothing, bridge.meter_provider does"
+        yield Finding("meter provider", FINE, text)
+    else:
+        ours = [
+            each for each in exporters if any(is_reader_of(provider, reader) for reader in each.readers())
+        ]
+        if ours:
+            yield Finding("meter provider", FINE, "the global one has the bridge among its readers")
+            yield _about_views(provider)
+        else:
+            text = "the global one has no reader of the bridge: what its instruments record is not in W&B"
+            mend = "call configure(run) after it was set, or give it a reader with WandbMetricExporter(run)"
+            yield Finding("meter provider", TROUBLE, text, mend)
+    for exporter in exporters:
+        if not exporter.readers() and not exporter.stats().recorded:
+            text = "there is a WandbMetricExporter without a reader: nothing is ever collected for it"
+            mend = "MeterProvider([PeriodicExportingMetricReader(exporter)])"
+            yield Finding("exporter", TROUBLE, text, mend)
+
+
+def _about_views(provider: MeterProvider) -> Finding:
+    if are_step_views_in(views_in(provider)):
+        return Finding("step views", FINE, "in place: a step makes no series of its own for other readers")
+    text = "not in the global provider: with `step` as an attribute, each step is a series for other readers"
+    return Finding("step views", NOTE, text, "MeterProvider(..., views=step_views()), or training_step(n)")
+
+
+def _about_log() -> Iterator[Finding]:
+    wrapped = wrappers_of_log()
+    ours = [each for each in wrapped if each.is_ours]
+    for each in wrapped:
+        if not each.is_ours:
+            yield Finding(
+                "wandb.log", NOTE, f"patched by {_described(each)}", "its calls are as it makes them"
+            )
+    if ours:
+        yield Finding("wandb.log", FINE, "patched by wandb_step_fix: all calls go through the bridge")
+    elif not wrapped:
+        yield Finding("wandb.log", FINE, "as W&B made it: its calls do not join the rows of the bridge")
+
+
+def _described(wrapped: Wrapped) -> str:
+    return f"{wrapped.module}.{wrapped.name} ({wrapped.file}:{wrapped.line}, on {wrapped.where})"
+
+
+def _about_run(exporters: list[WandbMetricExporter]) -> Iterator[Finding]:
+    run: Any = active_run()
+    if run is None:
+        yield Finding("run", NOTE, "no run is active", "wandb.init()")
+        return
+    mode = "disabled" if is_disabled(run) else getattr(run.settings, "mode", "online")
+    text = f"{run.id} is active, mode {mode}"
+    if is_disabled(run):
+        yield Finding("run", NOTE, f"{text}: W&B keeps nothing", 'wandb.init(mode="offline")')
+        return
+    if is_shared(run):
+        text += "; W&B numbers its rows itself, the step is on the axis"
+    writers = [exporter for exporter in exporters if exporter.is_writing(run)]
+    following = [exporter for exporter in exporters if exporter.writes(run)]
+    if writers or following:
+        yield Finding("run", FINE, f"{text}; the bridge writes it")
+    elif exporters:
+        yield Finding("run", TROUBLE, f"{text}; the bridge writes another run", "configure(wandb.run)")
+    else:
+        yield Finding(
+            "run", NOTE, f"{text}; no bridge writes it", "configure(wandb.run), or patch_wandb_log()"
+        )
+
+
+def _about_counts(exporter: WandbMetricExporter) -> Iterator[Finding]:
+    stats = exporter.stats()
+    written = f"{stats.written:,} written in {stats.rows:,} rows"
+    text = f"{stats.recorded:,} recorded, {written}, {stats.pending:,} waiting"
+    yield Finding("samples", FINE if stats.is_conserved() else NOTE, text)
+    if stats.rejected:
+        reasons = ", ".join(f"{reason} {count:,}" for reason, count in stats.rejected_reasons.items())
+        yield Finding(
+            "rejected", TROUBLE, f"{stats.rejected:,} samples ({reasons})", "the log names each kind"
+        )
+    if stats.shed:
+        mend = (
+            "wandb.init earlier, or raise max_pending"
+            if active_run() is None
+            else "see the log for W&B's errors"
+        )
+        yield Finding("shed", TROUBLE, f"{stats.shed:,} samples: they could not be written in time", mend)
+    if stats.dropped:
+        yield Finding("dropped", NOTE, f"{stats.dropped:,} late samples, as late='drop' asks", "late='keep'")
+    if stats.late:
+        sources = ", ".join(f"{source} {count:,}" for source, count in stats.late_by_source.items())
+        mend = "raise hold, name the source in expected_sources, or give each component a source of its own"
+        yield Finding("late", NOTE, f"{stats.late:,} samples came after their row ({sources})", mend)
+    if stats.foreign_steps:
+        text = f"{stats.foreign_steps:,} W&B steps were used up by something else that writes to the run"
+        yield Finding("foreign steps", NOTE, text, "Bridge.log(values, step=…) or patch_wandb_log()")
+    if stats.failed_flushes:
+        text = f"{stats.failed_flushes:,} flushes were interrupted by W&B; their rows are tried again"
+        yield Finding("flushes", NOTE, text, "see the log for W&B's errors")

@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 LOWEST := .venv-lowest
 FRAMEWORKS := .venv-frameworks
+BENCH := .venv-bench
 BIN := $(VENV)/bin
 
 .PHONY: help demo test lint types lowest frameworks bench wheel check clean
@@ -13,7 +14,7 @@ help:
 	@echo "make lint    ruff"
 	@echo "make types   mypy --strict"
 	@echo "make frameworks  the tests with transformers, TRL, Lightning and accelerate"
-	@echo "make bench   what a patched wandb.log costs beside an unpatched one"
+	@echo "make bench   measure beside what people would pick instead; writes docs/performance.md (ARGS=--quick to try)"
 	@echo "make lowest  the tests with the lowest versions supported"
 	@echo "make wheel   build, install into an empty environment, try"
 	@echo "make check   lint, types and tests"
@@ -29,8 +30,14 @@ demo: $(VENV)/.ready
 test: $(VENV)/.ready
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile $(ARGS)
 
-bench: $(VENV)/.ready
-	$(BIN)/python benchmarks/wandb_step_fix.py $(ARGS)
+# What people would pick instead has many dependencies: an environment of its own. ARGS: --quick, --only W1,W3, --rounds.
+$(BENCH)/.ready: pyproject.toml
+	$(PYTHON) -m venv $(BENCH)
+	$(BENCH)/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[bench]'
+	@touch $@
+
+bench: $(BENCH)/.ready
+	$(BENCH)/bin/python -m benchmarks $(if $(ARGS),$(ARGS),--write)
 
 lint: $(VENV)/.ready
 	$(BIN)/ruff check .
@@ -83,4 +90,4 @@ wheel: $(VENV)/.ready
 check: lint types test
 
 clean:
-	rm -rf $(VENV) $(LOWEST) $(FRAMEWORKS) $(VENV)-wheel build dist .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(LOWEST) $(FRAMEWORKS) $(BENCH) $(VENV)-wheel build dist .mypy_cache .pytest_cache .ruff_cache

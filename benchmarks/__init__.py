@@ -1,0 +1,1 @@
+"""What people would pick instead, measured on the same work, in turns: `make bench`."""

@@ -1,0 +1,29 @@
+"""The bounds: nothing at all, and the least that keeps what it is given."""
+
+import collections
+from pathlib import Path
+
+from .contender import Contender, Values
+
+
+class Nothing(Contender):
+    """No logging: the trainer alone."""
+
+    name = "nothing"
+    reads_back = False
+
+    def log(self, values: Values, step: int, source: str) -> None:
+        pass
+
+
+class Floor(Contender):
+    """One `deque.append` a call, of what came as it came."""
+
+    name = "floor: deque.append"
+    reads_back = False
+
+    def start(self, directory: Path) -> None:
+        self._entries: collections.deque[tuple[Values, int, str]] = collections.deque()
+
+    def log(self, values: Values, step: int, source: str) -> None:
+        self._entries.append((values, step, source))

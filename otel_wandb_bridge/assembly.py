@@ -56,7 +56,7 @@ def configure(
             provider for this bridge alone.
         options: Those of `WandbMetricExporter`: `step_metric`, `step_keys`, `late`, `hold`, `disorder`,
             `max_pending`, `max_step_jump`, `priorities`, `gating`, `expected_sources`, `reduce`, `counters`,
-            `writer`, `naming`.
+            `writer`, `signal_grace`, `naming`.
 
     Raises:
         TypeError, ValueError: naming the option, what came and what is expected.

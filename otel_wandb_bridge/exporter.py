@@ -70,6 +70,8 @@ class WandbMetricExporter(MetricExporter):
             100,000.
         max_step_jump: A step further ahead of all others than this is taken for a mistake, such as a
             timestamp, and treated like a late sample. Default 1,000,000.
+        signal_grace: How long the writing may take after a signal that would end the program on the spot
+            (SIGTERM, SIGHUP), in seconds. 0 leaves signals alone. Default 20.
         priorities: Default priority by source, 0 (highest) to 10 (lowest); 5 for the rest.
         gating: The sources that hold rows back. Default: all that have reported.
         expected_sources: Sources, by name or by number, that hold rows back before their first report.
@@ -108,6 +110,7 @@ class WandbMetricExporter(MetricExporter):
         disorder: int | None = None,
         max_pending: int | None = None,
         max_step_jump: int | None = None,
+        signal_grace: float | None = None,
         priorities: Mapping[str, int] | None = None,
         gating: Collection[str] | None = None,
         expected_sources: int | Collection[str] | None = None,
@@ -128,6 +131,7 @@ class WandbMetricExporter(MetricExporter):
             disorder=disorder,
             max_pending=max_pending,
             max_step_jump=max_step_jump,
+            signal_grace=signal_grace,
             priorities=priorities,
             gating=gating,
             expected_sources=expected_sources,
@@ -166,7 +170,13 @@ class WandbMetricExporter(MetricExporter):
             preferred_aggregation=dict.fromkeys(INSTRUMENTS, self._aggregation),
         )
         self._lifecycle = Lifecycle(
-            self._lock, self._pipeline, collect=self.collect, drain=self._drain, renew=self._renew
+            self._lock,
+            self._pipeline,
+            collect=self.collect,
+            drain=self._drain,
+            hurry=self._flusher.wake,
+            renew=self._renew,
+            signal_grace=self.options.signal_grace,
         )
         _living.add(self)
 
@@ -350,7 +360,7 @@ class WandbMetricExporter(MetricExporter):
         # In a forked child the reader's locks may be held for ever by a thread that is not there any more,
         # and what it would collect has no place to go, unless the child has made a run of its own.
         if not self._lifecycle.is_child:
-            return True
+            return not self._lifecycle.is_stuck
         with self._lock.held():
             return self._pipeline.target.writer() is not None
 

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import threading
 import weakref
 from collections.abc import Callable
 from typing import Any
@@ -10,7 +11,8 @@ from .exit import before_exit
 from .flush_lock import FlushLock
 from .pipeline import Pipeline
 from .record.clock import STEP_CLOCK
-from .write import Run, before_finish
+from .signals import protect, release
+from .write import INTERRUPTED, Run, before_finish
 
 _logger = logging.getLogger("otel_wandb_bridge")
 _all: "weakref.WeakSet[Lifecycle]" = weakref.WeakSet()
@@ -27,7 +29,9 @@ class Lifecycle:
         pipeline: What is flushed.
         collect: Takes in what has been recorded.
         drain: Commits everything that was taken in; called with the lock held.
+        hurry: Has what waits written soon, and never waits itself.
         renew: In a forked child: makes new locks, and forgets what waits.
+        signal_grace: How long writing may take after a signal that ends the program, in seconds.
 
     Thread-safety: safe from any thread.
     """
@@ -39,20 +43,26 @@ class Lifecycle:
         *,
         collect: Callable[[], object],
         drain: Callable[[], object],
+        hurry: Callable[[], None],
         renew: Callable[[], None],
+        signal_grace: float,
     ) -> None:
         self._lock = lock
         self._pipeline = pipeline
         self._collect = collect
         self._drain = drain
         self._renew = renew
+        self.hurry = hurry
         self.is_shut_down = False
         self.is_child = False
         """This process was forked from the one that made the exporter."""
+        self.is_stuck = False
+        """A signal ends the program, and a collection waits for what the interrupted main thread holds."""
         _all.add(self)
         self._forget_finish = before_finish(_weakly(self._before_finish))
         weakref.finalize(self, self._forget_finish).atexit = False
         before_exit(self._before_exit)
+        protect(self, signal_grace)
         if hasattr(os, "register_at_fork"):
             os.register_at_fork(after_in_child=_weakly(self._after_fork))
 
@@ -61,6 +71,15 @@ class Lifecycle:
         self.is_shut_down = True
         self._pipeline.finish_run()
         self._forget_finish()
+        release(self)
+
+    def rescue(self, seconds: float) -> None:
+        """Write what was recorded and finish the run: a signal ends the program. See `signals`."""
+        collecting = threading.Thread(target=self._collect, name="otel-wandb-last-collection", daemon=True)
+        collecting.start()
+        collecting.join(seconds / 2)
+        self.is_stuck = collecting.is_alive()
+        self._pipeline.target.finish(INTERRUPTED)
 
     def _before_finish(self, run: Run | None) -> None:
         if self._lock.is_held_here():

@@ -41,6 +41,7 @@ class Options:
     policy: Policy = field(default_factory=Policy)
     priorities: Mapping[str, int] = field(default_factory=dict)
     writer: str = "auto"
+    signal_grace: float = 20.0
     naming: Naming = default_naming
     strict: bool = False
     summary_counts: bool = False
@@ -55,6 +56,7 @@ class Options:
             )
         if self.writer not in WRITERS:
             raise ValueError(f"writer must be one of {', '.join(WRITERS)}; got {self.writer!r}")
+        number("signal_grace", self.signal_grace, minimum=0.0)
         if not callable(self.naming):
             raise TypeError(f"naming must be a function of a name and attributes; got {self.naming!r}")
         if self.on_late is not None and not callable(self.on_late):
@@ -198,6 +200,7 @@ _PARSERS: dict[str, Callable[[str], Any]] = {
     "disorder": _whole_in,
     "max_pending": _whole_in,
     "max_step_jump": _whole_in,
+    "signal_grace": _number_in,
     "priorities": _priorities_in,
     "gating": _names_in,
     "expected_sources": _expected_in,

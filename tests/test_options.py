@@ -35,6 +35,7 @@ def test_the_defaults():
         ("DISORDER", "3", lambda options: options.policy.disorder, 3),
         ("MAX_PENDING", "500", lambda options: options.policy.max_pending, 500),
         ("MAX_STEP_JUMP", "50", lambda options: options.policy.max_step_jump, 50),
+        ("SIGNAL_GRACE", "5", lambda options: options.signal_grace, 5.0),
         (
             "PRIORITIES",
             "trainer=0, debug=10",
@@ -97,6 +98,8 @@ def test_an_argument_goes_before_the_environment(monkeypatch):
         ("counters", {"tokens": 1}),
         ("counters", {1: "total"}),
         ("counters", {"": "total"}),
+        ("signal_grace", -1.0),
+        ("signal_grace", "soon"),
         ("naming", "upper"),
     ],
 )

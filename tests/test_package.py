@@ -30,8 +30,9 @@ LAYERS = {
     "exit": set(),
     "flusher": set(),
     "flush_lock": set(),
-    "lifecycle": {"exit", "flush_lock", "pipeline", "record", "write"},
     "pacer": set(),
+    "signals": set(),
+    "lifecycle": {"exit", "flush_lock", "pipeline", "record", "signals", "write"},
     "stats": {"ledger"},
     "selfmetrics": {"stats"},
     "testing": set(),
@@ -91,6 +92,7 @@ def test_only_those_who_may_touch_wandb_and_opentelemetry_do(path):
         "flusher",
         "flush_lock",
         "pacer",
+        "signals",
         "autostart",
     ):
         assert set() == foreign

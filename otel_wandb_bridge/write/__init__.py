@@ -1,8 +1,17 @@
 """Last stage: rows to a W&B run. The only stage that touches `wandb`."""
 
 from .finish import before_finish
-from .run import Run, active_run, is_of_another_process, next_step
+from .run import INTERRUPTED, Run, active_run, is_of_another_process, next_step
 from .target import RunTarget
 from .terminal import tell
 
-__all__ = ["Run", "RunTarget", "active_run", "before_finish", "is_of_another_process", "next_step", "tell"]
+__all__ = [
+    "INTERRUPTED",
+    "Run",
+    "RunTarget",
+    "active_run",
+    "before_finish",
+    "is_of_another_process",
+    "next_step",
+    "tell",
+]

@@ -5,6 +5,9 @@ from typing import Any, Protocol
 
 import wandb
 
+INTERRUPTED = 255
+"""The exit code by which W&B marks a run whose program was interrupted (Ctrl-C) as killed."""
+
 
 class Run(Protocol):
     """The part of `wandb.Run` that the writer uses. `testing.FakeRun` is another one."""
@@ -26,6 +29,9 @@ class Run(Protocol):
         summary: str | None = None,
     ) -> Any:
         """Define the axis of a key, as `wandb.Run.define_metric`."""
+
+    def finish(self, exit_code: int | None = None) -> None:
+        """End the run, as `wandb.Run.finish`."""
 
 
 def active_run() -> Run | None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from ..ledger import Ledger
 from .finish import watch
-from .run import Run, active_run, refuses_rows
+from .run import Run, active_run, is_of_another_process, refuses_rows
 from .writer import RunWriter
 
 _logger = logging.getLogger("otel_wandb_bridge")
@@ -92,6 +92,12 @@ class RunTarget:
         self._not_ours = self._writer.run
         self._writer = None
         self.is_over = not self._follows
+
+    def finish(self, exit_code: int) -> None:
+        """Finish the run, unless it is another process's to finish. What waits is written by that."""
+        run = self.run
+        if run is not None and not is_of_another_process(run):
+            run.finish(exit_code=exit_code)
 
     def forget(self, ledger: Ledger) -> None:
         """In a forked child: the run is the parent's, and another writer would spoil its steps."""

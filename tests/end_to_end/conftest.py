@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from otel_wandb_bridge.testing import read_rows, read_summary
+from otel_wandb_bridge.testing import read_records, read_rows, read_summary
 
 SURROUNDINGS = {
     "WANDB_MODE": "offline",
@@ -64,6 +64,8 @@ class StoredRun:
 
     rows: list[dict[str, Any]]
     summary: dict[str, Any]
+    exit_code: int | None
+    """The exit code that W&B was told; None: it was told nothing."""
     service_log: str
     """The text of `logs/debug-internal.log`: W&B says there, and often only there, what it throws away."""
 
@@ -176,4 +178,6 @@ def _id(file: Path) -> str:
 
 def _stored(file: Path) -> StoredRun:
     log = file.parent / "logs" / "debug-internal.log"
-    return StoredRun(read_rows(file), read_summary(file), log.read_text() if log.exists() else "")
+    exits = [record.exit.exit_code for record in read_records(file) if record.HasField("exit")]
+    exit_code = exits[-1] if exits else None
+    return StoredRun(read_rows(file), read_summary(file), exit_code, log.read_text() if log.exists() else "")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import runpy
 import sys
+import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -64,12 +65,15 @@ def table(findings: Sequence[Finding]) -> Table:
 
 def _of_script(script: Path, arguments: Sequence[str], examine: Callable[[], list[Finding]]) -> list[Finding]:
     """Run a script as `python SCRIPT ARGUMENTS` does, and look into it."""
+    from otel_wandb_bridge.doctor import TROUBLE, Finding
     from otel_wandb_bridge.write import before_finish
 
     findings: list[Finding] = []
+    looked: list[bool] = []
 
     def look(run: Any = None) -> None:
-        if not findings:
+        if not looked:
+            looked.append(True)
             findings.extend(examine())
 
     take_off = before_finish(look, first=True)
@@ -77,12 +81,14 @@ def _of_script(script: Path, arguments: Sequence[str], examine: Callable[[], lis
     sys.path[0] = str(script.parent)
     try:
         runpy.run_path(str(script), run_name="__main__")
-        look()
-    except SystemExit as exit:
-        look()
-        if exit.code:
-            raise
+    except SystemExit as end:
+        if end.code:
+            findings.append(Finding("program", TROUBLE, f"it ended with exit code {end.code}"))
+    except Exception as error:
+        traceback.print_exc()
+        findings.append(Finding("program", TROUBLE, f"it ended with {error!r}", "see the traceback"))
     finally:
+        look()
         take_off()
     return findings
 

@@ -1,5 +1,6 @@
 """What goes on in this process: the provider, its readers and views, patches, the run, what waits."""
 
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,6 +13,8 @@ from ..record.views import are_step_views_in
 from ..write.run import active_run, is_disabled, is_shared
 from ..write.wrappers import Wrapped, wrappers_of_log
 from .finding import FINE, NOTE, TROUBLE, Finding
+
+_DROP_IN = "otel_wandb_bridge.wandb_step_fix.patch"
 
 
 def look_at_process() -> Iterator[Finding]:
@@ -62,16 +65,13 @@ def _about_views(provider: MeterProvider) -> Finding:
 
 
 def _about_log() -> Iterator[Finding]:
-    wrapped = wrappers_of_log()
-    ours = [each for each in wrapped if each.is_ours]
-    for each in wrapped:
-        if not each.is_ours:
-            yield Finding(
-                "wandb.log", NOTE, f"patched by {_described(each)}", "its calls are as it makes them"
-            )
-    if ours:
+    others = [each for each in wrappers_of_log() if not each.is_ours]
+    for each in others:
+        yield Finding("wandb.log", NOTE, f"patched by {_described(each)}")
+    drop_in = sys.modules.get(_DROP_IN)  # not imported for this: it need not have been
+    if drop_in is not None and drop_in.is_patched():
         yield Finding("wandb.log", FINE, "patched by wandb_step_fix: all calls go through the bridge")
-    elif not wrapped:
+    elif not others:
         yield Finding("wandb.log", FINE, "as W&B made it: its calls do not join the rows of the bridge")
 
 

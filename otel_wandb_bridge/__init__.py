@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from .receive import OtlpReceiver
     from .record import current_step, set_step, step_aggregation, step_view, step_views, training_step
     from .records import Sample
+    from .resource import run_resource
     from .stats import Stats
     from .verdict import SamplesLost
 
@@ -28,6 +29,7 @@ __all__ = [
     "WandbMetricExporter",
     "configure",
     "current_step",
+    "run_resource",
     "set_step",
     "step_aggregation",
     "step_view",
@@ -45,6 +47,7 @@ _HOMES = {
     "Stats": ".stats",
     "WandbMetricExporter": ".exporter",
     "configure": ".assembly",
+    "run_resource": ".resource",
 }
 
 

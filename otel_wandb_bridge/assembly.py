@@ -13,6 +13,7 @@ from . import options as known
 from .bridge import Bridge
 from .exporter import WandbMetricExporter
 from .record import step_views
+from .resource import run_resource
 from .write import Run
 
 if TYPE_CHECKING:
@@ -82,7 +83,7 @@ def configure(
         return Bridge(
             joined, reader, exporter, owns_provider=False, interval_millis=interval, receiver=receiver
         )
-    provider = MeterProvider(readers, resource=_resource(service_name, resource), views=step_views())
+    provider = MeterProvider(readers, resource=_resource(service_name, resource, run), views=step_views())
     if set_global:
         metrics.set_meter_provider(provider)
     # A global provider cannot be replaced: it stays open for the next bridge, where the SDK can add one.
@@ -110,8 +111,8 @@ def _global_provider() -> MeterProvider | None:
     return provider if isinstance(provider, MeterProvider) else None
 
 
-def _resource(service_name: str | None, resource: Resource | None) -> Resource:
-    made = Resource.create({SERVICE_NAME: service_name} if service_name else None)
+def _resource(service_name: str | None, resource: Resource | None, run: Run | None) -> Resource:
+    made = Resource.create({SERVICE_NAME: service_name} if service_name else None).merge(run_resource(run))
     return made if resource is None else made.merge(resource)
 
 

@@ -27,6 +27,8 @@ SHED = "wandb.shed"
 
 OWN_SCOPE = "otel_wandb_bridge"
 """Instrumentation scope of the bridge's own counts."""
+SELF_SCOPES = frozenset((OWN_SCOPE, "opentelemetry-sdk"))
+"""Instrumentation scopes in which the bridge and the SDK observe themselves."""
 LANE_SCOPE = "otel_wandb_bridge.log"
 """Instrumentation scope of what the direct lane shows to other readers."""
 

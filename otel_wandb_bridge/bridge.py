@@ -11,7 +11,6 @@ from opentelemetry.sdk.metrics.export import MetricReader
 from .attributes import LANE_SCOPE, OWN_SCOPE
 from .exporter import WandbMetricExporter
 from .record.lane_gauges import LaneGauges, global_gauges
-from .selfmetrics import observe
 from .stats import Stats
 from .write import Run
 
@@ -49,9 +48,8 @@ class Bridge:
         self._lane.gauges = global_gauges() if is_global else LaneGauges(meter_provider.get_meter(LANE_SCOPE))
         # The bridge's own counts also make sure that there is something to collect in every interval,
         # without which the SDK's reader does not call its exporter.
-        meter = meter_provider.get_meter(OWN_SCOPE)
-        observe(meter, exporter.stats)
-        if isinstance(meter, NoOpMeter):
+        exporter.report_to(meter_provider)
+        if isinstance(meter_provider.get_meter(OWN_SCOPE), NoOpMeter):
             exporter.flush_every(interval_millis / 1e3)
 
     @property

@@ -9,6 +9,7 @@ from typing import Any
 
 from opentelemetry.metrics import Instrument
 from opentelemetry.sdk.metrics import (
+    MeterProvider,
     ObservableCounter,
     ObservableGauge,
     ObservableUpDownCounter,
@@ -22,6 +23,7 @@ from opentelemetry.sdk.metrics.export import (
 )
 
 from . import options
+from .attributes import OWN_SCOPE
 from .decode import Decoder, Naming
 from .flush_lock import FlushLock
 from .flusher import Flusher
@@ -31,6 +33,8 @@ from .pipeline import Pipeline
 from .record import INSTRUMENTS, DirectLane, Intake, StepAggregation
 from .record.sdk import readers_of
 from .records import Bundle, Sample
+from .resource import described, tell_providers
+from .selfmetrics import SelfMetrics
 from .stats import Stats, stats_of
 from .verdict import Strictness
 from .write import Run
@@ -169,6 +173,9 @@ class WandbMetricExporter(MetricExporter):
             },
             preferred_aggregation=dict.fromkeys(INSTRUMENTS, self._aggregation),
         )
+        self._self_metrics = SelfMetrics(self.stats)
+        self._provider: MeterProvider | None = None
+        self._told_of: Run | None = None
         self._lifecycle = Lifecycle(
             self._lock,
             self._pipeline,
@@ -189,20 +196,24 @@ class WandbMetricExporter(MetricExporter):
             `FAILURE` where W&B interrupted the writing; nothing is lost by that, the rows are tried again.
         """
         deadline = time.monotonic() + timeout_millis / 1e3
-        with self._lock.held():
+        with self._self_metrics.operation(_data_points(metrics_data)) as operation, self._lock.held():
             self._exports += 1
             if self._pipeline.target.is_over:
                 self._pipeline.is_superseded = is_any_bound()
             decoded = self._decoder.decode(metrics_data)
             if self._lifecycle.is_shut_down:
                 self._refuse(decoded.samples)
+                operation.error, operation.is_final = "already_shutdown", True
                 return MetricExportResult.FAILURE
+            self._describe(metrics_data)
             succeeded = self._pipeline.take(
                 decoded.samples,
                 self._batches(decoded.collected_at),
                 until=decoded.collected_at,
                 deadline=deadline,
             )
+            if not succeeded:
+                operation.error = self._pipeline.interrupted_by or "timeout"
             self._set_alarm(succeeded)
         return MetricExportResult.SUCCESS if succeeded else MetricExportResult.FAILURE
 
@@ -314,6 +325,15 @@ class WandbMetricExporter(MetricExporter):
         """Make known what else hands samples in: `drain` waits until it has handed in all that it holds."""
         self._entrances.append(drain)
 
+    def report_to(self, provider: MeterProvider) -> None:
+        """Show the bridge's own counts to the readers of a provider, and put the run into its resource.
+
+        `configure` and the auto-configuration do it; it is for an exporter on a provider of your own.
+        """
+        self._self_metrics.report_to(provider.get_meter(OWN_SCOPE))
+        self._provider = provider
+        self._tell_of_run()
+
     def open_lane(self) -> DirectLane:
         """The direct lane into this exporter, which is emptied at every flush and whenever it fills up."""
         self._flusher.start()
@@ -367,6 +387,17 @@ class WandbMetricExporter(MetricExporter):
     def _after_flush(self) -> None:
         self._lane.after_flush()
         self._pipeline.tell_of_late()
+        self._tell_of_run()
+
+    def _tell_of_run(self) -> None:
+        run = self._pipeline.target.run
+        if run is not None and run is not self._told_of and self._provider is not None:
+            self._told_of = run
+            tell_providers(run, self._provider)
+
+    def _describe(self, metrics_data: MetricsData) -> None:
+        for resource_metrics in metrics_data.resource_metrics[:1]:
+            self._pipeline.describe("resource", described(resource_metrics.resource))
 
     def _refuse(self, samples: list[Sample]) -> None:
         for sample in samples:
@@ -393,7 +424,10 @@ class WandbMetricExporter(MetricExporter):
 
     def _drain(self, deadline: float | None = None) -> bool:
         taken = self._pipeline.take([], self._batches(None, everything=True), deadline=deadline)
-        return self._pipeline.commit(everything=True, deadline=deadline) and taken
+        succeeded = self._pipeline.commit(everything=True, deadline=deadline) and taken
+        if succeeded:
+            self._self_metrics.caught_up()
+        return succeeded
 
     def _set_alarm(self, succeeded: bool) -> None:
         # With nothing new to collect, the reader does not call `export`.
@@ -416,10 +450,20 @@ class WandbMetricExporter(MetricExporter):
         self._lock.renew()
         self._refusing = threading.Lock()
         self._flusher.after_fork()
+        self._self_metrics.after_fork()
         self._intake.clear()
         self._lane.clear()
         self._pipeline.forget()
         self._decoder = self.new_decoder()
+
+
+def _data_points(metrics_data: MetricsData) -> int:
+    return sum(
+        len(metric.data.data_points)
+        for resource_metrics in metrics_data.resource_metrics
+        for scope_metrics in resource_metrics.scope_metrics
+        for metric in scope_metrics.metrics
+    )
 
 
 def exporter_of(run: Run) -> WandbMetricExporter | None:

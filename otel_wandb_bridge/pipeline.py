@@ -4,7 +4,8 @@ import heapq
 import logging
 import time
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
 
 from .ledger import Ledger
 from .options import Options
@@ -37,11 +38,22 @@ class Pipeline:
         self._writer_is_known = False
         self._writer = options.writer
         self._pacer = Pacer()
+        self._description: dict[str, dict[str, Any]] = {}
+        self._is_described = True
+        self.interrupted_by: str | None = None
+        """What kept the last commit from its end: the name of an exception's class, or `timeout`."""
         self._start_over()
         self.is_exiting = False
         """The program ends: what is read off an observable from now on has no reader any more."""
         self.is_superseded = False
         """Another exporter of the process writes a run: what comes after ours is over is not missed."""
+
+    def describe(self, section: str, entries: Mapping[str, Any]) -> None:
+        """Have entries put into a section of `otel` in the config of this run, and of the next."""
+        known = self._description.setdefault(section, {})
+        if not entries.items() <= known.items():
+            known.update(entries)
+            self._is_described = False
 
     @property
     def pending(self) -> int:
@@ -127,6 +139,7 @@ class Pipeline:
         if everything and self._deferred:
             deferred, self._deferred = self._deferred, []
             self._add(deferred)
+        self.interrupted_by = None
         writer = self.target.writer()
         if writer is None:
             self._shed_what_is_too_much()
@@ -136,6 +149,9 @@ class Pipeline:
             self._reconciler.start_at(writer.starting_step, writer.total)
             if self._writer == "process":
                 writer.start_process()
+        if not self._is_described:
+            self._is_described = True
+            writer.config.describe(self._description)
         self._reconciler.advance(self._clock())
         row = self._reconciler.peek(everything=everything)
         if row is None and not writer.unconfirmed:
@@ -153,10 +169,12 @@ class Pipeline:
                     writer.start_process()
             writer.flush()
             if row is not None:
+                self.interrupted_by = "timeout"
                 return False
         except (KeyboardInterrupt, SystemExit, GeneratorExit):
             raise
         except BaseException as error:  # a cancelled task, too, must not end the reader's thread
+            self.interrupted_by = type(error).__qualname__
             self.ledger.failed_flushes += 1
             self.ledger.say_once(
                 "W&B", type(error).__name__, f"{error!r} from run.log; the rows wait and are tried again"
@@ -214,6 +232,7 @@ class Pipeline:
         self._reconciler = Reconciler(self._policy, self.ledger, on_late)
         self._verdict = Verdict(self.ledger, self._policy)
         self._writer_is_known = False
+        self._is_described = not self._description
 
     def _give_up(self, why: str) -> None:
         left = self.pending

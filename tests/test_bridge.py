@@ -32,7 +32,13 @@ def points(reader):
         for scope in resource.scope_metrics:
             for metric in scope.metrics:
                 for point in metric.data.data_points:
-                    found[(scope.scope.name, metric.name, *dict(point.attributes).values())] = point.value
+                    attributes = [
+                        value
+                        for name, value in point.attributes.items()
+                        if not name.startswith("otel.component.")
+                    ]
+                    value = point.value if hasattr(point, "value") else point.count
+                    found[(scope.scope.name, metric.name, *attributes)] = value
     return found
 
 

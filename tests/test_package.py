@@ -35,6 +35,7 @@ LAYERS = {
     "lifecycle": {"exit", "flush_lock", "pipeline", "record", "signals", "write"},
     "stats": {"ledger"},
     "selfmetrics": {"stats"},
+    "resource": {"record", "write"},
     "testing": set(),
     "inspection": {"testing"},
     "verdict": {"ledger", "reconcile", "stats"},

@@ -1,17 +1,26 @@
 """The exporter as OpenTelemetry's auto-configuration and configuration files make it."""
 
+import logging
 import os
+import weakref
 from typing import Any
+
+from opentelemetry import metrics
+from opentelemetry.sdk.metrics import MeterProvider
 
 from .notice import give_notice
 
 try:
     from ..exporter import WandbMetricExporter
     from ..options import DEFAULT_INTERVAL_MILLIS, INTERVAL_VARIABLE, known_options
+    from ..record import step_views
+    from ..record.sdk import add_views
 except Exception as error:
     give_notice("otel-wandb-bridge cannot be imported", error)
     raise
 
+_logger = logging.getLogger("otel_wandb_bridge")
+_made: "weakref.WeakSet[AutoconfiguredWandbMetricExporter]" = weakref.WeakSet()
 CONFIGURATION_FILE = "OTEL_CONFIG_FILE"
 
 
@@ -38,6 +47,7 @@ class AutoconfiguredWandbMetricExporter(WandbMetricExporter):
         except Exception as error:
             give_notice("the exporter `wandb` cannot be made", error)
             raise
+        _made.add(self)
         if not os.environ.get(INTERVAL_VARIABLE) and not os.environ.get(CONFIGURATION_FILE):
             self.flush_every(DEFAULT_INTERVAL_MILLIS / 1e3)
 
@@ -47,3 +57,14 @@ def _check_names(options: dict[str, Any]) -> None:
     for name in options:
         if name not in known:
             raise TypeError(f"unknown option {name!r}; known are {', '.join(known)}")
+
+
+def complete() -> None:
+    """Give the global meter provider what an exporter that is made first cannot: step views, our counts."""
+    provider, exporters = metrics.get_meter_provider(), tuple(_made)
+    if not isinstance(provider, MeterProvider) or not exporters:
+        return
+    if not add_views(provider, step_views()):
+        _logger.warning("this opentelemetry-sdk takes no views later on; steps are labels for other readers")
+    for exporter in exporters:
+        exporter.report_to(provider)

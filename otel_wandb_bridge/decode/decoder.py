@@ -15,8 +15,8 @@ from opentelemetry.sdk.metrics.export import (
 from ..attributes import (
     LANE_SCOPE,
     OBSERVED,
-    OWN_SCOPE,
     PRIORITY,
+    SELF_SCOPES,
     SETTLED_STEP,
     SHED,
     SOURCE,
@@ -31,7 +31,7 @@ from .naming import Keys, Naming
 
 _OVERFLOW = "otel.metric.overflow"
 _MEANINGFUL = frozenset((STEP, SOURCE, PRIORITY, SETTLED_STEP, OBSERVED, SHED, _OVERFLOW))
-_SKIPPED_SCOPES = frozenset((OWN_SCOPE, LANE_SCOPE, "opentelemetry-sdk"))
+_SKIPPED_SCOPES = SELF_SCOPES | {LANE_SCOPE}
 
 
 class Decoded(NamedTuple):

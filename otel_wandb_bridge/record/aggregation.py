@@ -21,7 +21,7 @@ from opentelemetry.sdk.metrics import (
 from opentelemetry.sdk.metrics.view import Aggregation, DefaultAggregation, DropAggregation
 from opentelemetry.util.types import Attributes
 
-from ..attributes import LANE_SCOPE
+from ..attributes import LANE_SCOPE, SELF_SCOPES
 from .intake import Intake
 from .sdk import scope_name
 
@@ -56,8 +56,10 @@ class KeepAll(Aggregation):
         reservoir_factory: Any,
         start_time_unix_nano: int,
     ) -> Any:
-        if scope_name(instrument) == LANE_SCOPE:
-            # What the direct lane shows to other readers has its own way to W&B.
+        scope = scope_name(instrument)
+        if scope == LANE_SCOPE or (scope in SELF_SCOPES and not isinstance(instrument, Asynchronous)):
+            # What the direct lane shows to other readers has its own way to W&B; and what is recorded of an
+            # export would wait here for the next.
             return DropAggregation()._create_aggregation(
                 instrument, attributes, reservoir_factory, start_time_unix_nano
             )

@@ -10,6 +10,7 @@ from opentelemetry.metrics import Instrument
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import MetricReader
 from opentelemetry.sdk.metrics.view import Aggregation, View
+from opentelemetry.sdk.resources import Resource
 
 
 def readers_of(aggregation: Aggregation) -> list[MetricReader]:
@@ -62,3 +63,44 @@ def scope_name(instrument: Instrument) -> str:
     """The name of the instrumentation scope that made `instrument`."""
     name: str = getattr(getattr(instrument, "instrumentation_scope", None), "name", "")
     return name
+
+
+def add_views(provider: MeterProvider, views: Sequence[View]) -> bool:
+    """Add views to a provider that somebody else has made; instruments that were measured keep theirs.
+
+    The SDK's auto-configuration makes a provider without views and has no setting for them.
+
+    Returns:
+        False where it cannot be done.
+    """
+    configuration: Any = getattr(provider, "_sdk_config", None)
+    if not isinstance(getattr(configuration, "views", None), Sequence):
+        return False
+    configuration.views = (*configuration.views, *views)
+    return True
+
+
+def resource_of(provider: object) -> Resource | None:
+    """The resource of a meter, tracer or logger provider; None where it is not the SDK's.
+
+    Only a meter provider keeps it from the public.
+    """
+    resource = getattr(provider, "resource", None)
+    if resource is None:
+        resource = getattr(getattr(provider, "_sdk_config", None), "resource", None)
+    return resource if isinstance(resource, Resource) else None
+
+
+def update_resource(provider: object, resource: Resource) -> bool:
+    """Merge attributes into the resource of a meter, tracer or logger provider.
+
+    What the SDK itself does after a fork (1.44 and later); a resource cannot be changed in public terms.
+
+    Returns:
+        False where it cannot be done: an older SDK, or a provider that is not the SDK's.
+    """
+    update: Any = getattr(provider, "_update_resource", None)
+    if update is None:
+        return False
+    update(resource)
+    return True

@@ -13,6 +13,10 @@ class Run(Protocol):
     """The part of `wandb.Run` that the writer uses. `testing.FakeRun` is another one."""
 
     @property
+    def config(self) -> Any:
+        """The run's config: has `get` and `update`, as `wandb.Run.config`."""
+
+    @property
     def summary(self) -> Any:
         """The run's summary: has `get` and `update`, as `wandb.Run.summary`."""
 

@@ -11,6 +11,7 @@ from .definitions import Definitions
 from .distribution import expand
 from .outbox import BATCH, Outbox, Prepared
 from .run import Run, is_disabled, is_of_another_process, is_shared, next_step
+from .run_config import RunConfig
 from .summary import Summary
 from .traffic import traffic_of
 
@@ -60,6 +61,7 @@ class RunWriter:
             raise
         self.starting_step = self._next
         """The first step that the run takes: above 0 where it was resumed, forked or rewound."""
+        self.config = RunConfig(run, ledger)
         self._summary = Summary(run, step_metric, ledger)
         self._failures = 0
         self._outbox = Outbox(run, ledger)

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from otel_wandb_bridge.testing import read_records, read_rows, read_summary
+from otel_wandb_bridge.testing import read_config, read_records, read_rows, read_summary
 
 SURROUNDINGS = {
     "WANDB_MODE": "offline",
@@ -64,6 +64,7 @@ class StoredRun:
 
     rows: list[dict[str, Any]]
     summary: dict[str, Any]
+    config: dict[str, Any]
     exit_code: int | None
     """The exit code that W&B was told; None: it was told nothing."""
     service_log: str
@@ -168,7 +169,7 @@ def _run(
         ended.stdout,
         ended.stderr,
         {_id(file): _stored(file) for file in (directory / "wandb").glob("*run-*/*.wandb")},
-        [json.loads(line) for line in ended.stdout.splitlines() if line.startswith("{")],
+        [json.loads(line) for line in ended.stdout.splitlines() if line.startswith(('{"', "{}"))],
     )
 
 
@@ -180,4 +181,5 @@ def _stored(file: Path) -> StoredRun:
     log = file.parent / "logs" / "debug-internal.log"
     exits = [record.exit.exit_code for record in read_records(file) if record.HasField("exit")]
     exit_code = exits[-1] if exits else None
-    return StoredRun(read_rows(file), read_summary(file), exit_code, log.read_text() if log.exists() else "")
+    said = log.read_text() if log.exists() else ""
+    return StoredRun(read_rows(file), read_summary(file), read_config(file), exit_code, said)

@@ -1,5 +1,6 @@
 """Programs without a line of ours, started by `opentelemetry-instrument` with its own variables."""
 
+import json
 import sys
 from pathlib import Path
 
@@ -105,6 +106,59 @@ def test_an_option_that_cannot_be_used_is_said_at_the_start_and_at_the_end(instr
 
 
 def test_a_disabled_sdk_stays_disabled(instrumented):
-    """`OTEL_SDK_DISABLED=true`: no rows, and not a word about it."""
-    ended = instrumented(OTEL_SDK_DISABLED="true").ended_well()
+    """`OTEL_SDK_DISABLED=true`: no rows, and not a word of ours about it."""
+    ended = instrumented(OTEL_SDK_DISABLED="true")
+    assert 0 == ended.code
+    assert {"SDK is disabled."} >= set(ended.err.splitlines())  # what older SDKs say themselves
     assert [] == ended.rows
+
+
+def labels(printed):
+    """The attributes of each series that the console exporter has printed, by instrument."""
+    decoder, position, found = json.JSONDecoder(), printed.find("{"), {}
+    while position >= 0:
+        data, end = decoder.raw_decode(printed, position)
+        for resource in data["resource_metrics"]:
+            for scope in resource["scope_metrics"]:
+                for metric in scope["metrics"]:
+                    for point in metric["data"]["data_points"]:
+                        found.setdefault(metric["name"], set()).add(frozenset(point["attributes"].items()))
+        position = printed.find("{", end)
+    return found
+
+
+def test_other_exporters_see_no_steps(instrumented):
+    """The auto-configuration has no setting for views, and gets the step views all the same."""
+    ended = instrumented(OTEL_METRICS_EXPORTER="wandb,console", OTEL_SERVICE_NAME="trainer")
+    assert_all_is_there(ended.run)
+    series = labels(ended.out)
+    assert {frozenset()} == series["loss"] == series["tokens"]
+    assert 1 == len(series["otel.sdk.exporter.metric_data_point.exported"])
+    assert "trainer" == ended.run.config["otel"]["resource"]["service.name"]
+
+
+def test_a_meter_provider_by_its_name(run_script):
+    """`OTEL_PYTHON_METER_PROVIDER=wandb` needs no `opentelemetry-instrument`; it heeds further exporters."""
+    ended = run_script(
+        "",
+        variables={
+            "OTEL_PYTHON_METER_PROVIDER": "wandb",
+            "OTEL_METRICS_EXPORTER": "console",
+            "OTEL_SERVICE_NAME": "trainer",
+        },
+        prologue=PROGRAM,
+    ).ended_well()
+    assert_all_is_there(ended.run)
+    series = labels(ended.out)
+    assert {frozenset()} == series["loss"] == series["tokens"]
+    assert "trainer" == ended.run.config["otel"]["resource"]["service.name"]
+
+
+def test_a_meter_provider_that_cannot_be_made_is_said_twice(run_script):
+    """And the program learns of it where it asks for its first meter."""
+    variables = {"OTEL_PYTHON_METER_PROVIDER": "wandb", "OTEL_METRICS_EXPORTER": "carrier_pigeon"}
+    ended = run_script("", variables=variables, prologue=PROGRAM)
+    assert 1 == ended.code
+    notice = "the meter provider `wandb` cannot be made: OTEL_METRICS_EXPORTER names 'carrier_pigeon'"
+    assert 2 == ended.err.count(notice)
+    assert "opentelemetry-exporter-carrier-pigeon" in ended.err

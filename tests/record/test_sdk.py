@@ -6,8 +6,12 @@ Each test fails with a sentence that says what changed; `record` leans on it in 
 import inspect
 
 import opentelemetry.sdk.metrics
+import opentelemetry.sdk.version
 import pytest
 from opentelemetry.context import Context
+from opentelemetry.metrics import NoOpMeterProvider
+from opentelemetry.sdk._logs import LoggerProvider
+from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import AggregationTemporality, InMemoryMetricReader
 from opentelemetry.sdk.metrics.view import (
     Aggregation,
@@ -18,11 +22,21 @@ from opentelemetry.sdk.metrics.view import (
     SumAggregation,
     View,
 )
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import TracerProvider
 from recorder import Recorder, SevenInstruments, points_of
 
 from otel_wandb_bridge.record import INSTRUMENTS, Intake, StepAggregation, step_view, step_views
-from otel_wandb_bridge.record.sdk import readers_of, scope_name, views_of
+from otel_wandb_bridge.record.sdk import (
+    add_views,
+    readers_of,
+    resource_of,
+    scope_name,
+    update_resource,
+    views_of,
+)
 
+SDK = tuple(map(int, opentelemetry.sdk.version.__version__.split(".")[:2]))
 AGGREGATIONS = [
     DefaultAggregation,
     ExplicitBucketHistogramAggregation,
@@ -202,3 +216,35 @@ def test_the_scope_of_an_instrument_is_known():
             "an instrument's instrumentation_scope.name is gone: the direct lane would be written twice"
         )
     assert "" == scope_name(object())
+
+
+def test_views_can_be_added_to_a_provider_that_somebody_else_has_made():
+    """The auto-configuration has no setting for them."""
+    reader = InMemoryMetricReader()
+    provider = MeterProvider([reader], shutdown_on_exit=False)
+    tokens = provider.get_meter("trainer").create_counter("tokens")
+    assert add_views(provider, step_views()), "MeterProvider._sdk_config.views is no sequence any more"
+    tokens.add(1, {"step": 1})
+    tokens.add(1, {"step": 2})
+    (point,) = reader.get_metrics_data().resource_metrics[0].scope_metrics[0].metrics[0].data.data_points
+    assert {} == dict(point.attributes), "MeterProvider._sdk_config.views is not read when one measures"
+    assert not add_views(NoOpMeterProvider(), step_views())
+
+
+def test_the_resource_of_a_meter_provider_can_be_read():
+    """A tracer provider has it in public."""
+    resource = Resource({"team": "a"})
+    provider = MeterProvider(resource=resource, shutdown_on_exit=False)
+    assert resource == resource_of(provider), "MeterProvider._sdk_config.resource has gone"
+    assert resource == resource_of(TracerProvider(resource=resource, shutdown_on_exit=False))
+    assert resource_of(NoOpMeterProvider()) is None
+
+
+@pytest.mark.skipif(SDK < (1, 44), reason="before 1.44 a resource cannot be changed")
+def test_the_resource_of_every_provider_can_be_changed():
+    """For a run that comes after them."""
+    for kind in (MeterProvider, TracerProvider, LoggerProvider):
+        provider = kind(resource=Resource({"team": "a"}), shutdown_on_exit=False)
+        assert update_resource(provider, Resource({"run": "b"})), f"{kind.__name__}._update_resource has gone"
+        assert {"team": "a", "run": "b"} == dict(resource_of(provider).attributes)
+    assert not update_resource(NoOpMeterProvider(), Resource({"run": "b"}))

@@ -33,8 +33,8 @@ from .pipeline import Pipeline
 from .record import INSTRUMENTS, DirectLane, Intake, StepAggregation
 from .record.sdk import readers_of
 from .records import Bundle, Sample
-from .resource import described, tell_providers
-from .selfmetrics import SelfMetrics
+from .resource import Announcer, described
+from .selfmetrics import SelfMetrics, data_points_in
 from .stats import Stats, stats_of
 from .verdict import Strictness
 from .write import Run
@@ -174,8 +174,7 @@ class WandbMetricExporter(MetricExporter):
             preferred_aggregation=dict.fromkeys(INSTRUMENTS, self._aggregation),
         )
         self._self_metrics = SelfMetrics(self.stats)
-        self._provider: MeterProvider | None = None
-        self._told_of: Run | None = None
+        self._announcer = Announcer()
         self._lifecycle = Lifecycle(
             self._lock,
             self._pipeline,
@@ -196,7 +195,7 @@ class WandbMetricExporter(MetricExporter):
             `FAILURE` where W&B interrupted the writing; nothing is lost by that, the rows are tried again.
         """
         deadline = time.monotonic() + timeout_millis / 1e3
-        with self._self_metrics.operation(_data_points(metrics_data)) as operation, self._lock.held():
+        with self._self_metrics.operation(data_points_in(metrics_data)) as operation, self._lock.held():
             self._exports += 1
             if self._pipeline.target.is_over:
                 self._pipeline.is_superseded = is_any_bound()
@@ -205,7 +204,7 @@ class WandbMetricExporter(MetricExporter):
                 self._refuse(decoded.samples)
                 operation.error, operation.is_final = "already_shutdown", True
                 return MetricExportResult.FAILURE
-            self._describe(metrics_data)
+            self._pipeline.describe("resource", described(metrics_data))
             succeeded = self._pipeline.take(
                 decoded.samples,
                 self._batches(decoded.collected_at),
@@ -331,8 +330,8 @@ class WandbMetricExporter(MetricExporter):
         `configure` and the auto-configuration do it; it is for an exporter on a provider of your own.
         """
         self._self_metrics.report_to(provider.get_meter(OWN_SCOPE))
-        self._provider = provider
-        self._tell_of_run()
+        self._announcer.provider = provider
+        self._announcer.tell_of(self._pipeline.target.run)
 
     def open_lane(self) -> DirectLane:
         """The direct lane into this exporter, which is emptied at every flush and whenever it fills up."""
@@ -387,17 +386,7 @@ class WandbMetricExporter(MetricExporter):
     def _after_flush(self) -> None:
         self._lane.after_flush()
         self._pipeline.tell_of_late()
-        self._tell_of_run()
-
-    def _tell_of_run(self) -> None:
-        run = self._pipeline.target.run
-        if run is not None and run is not self._told_of and self._provider is not None:
-            self._told_of = run
-            tell_providers(run, self._provider)
-
-    def _describe(self, metrics_data: MetricsData) -> None:
-        for resource_metrics in metrics_data.resource_metrics[:1]:
-            self._pipeline.describe("resource", described(resource_metrics.resource))
+        self._announcer.tell_of(self._pipeline.target.run)
 
     def _refuse(self, samples: list[Sample]) -> None:
         for sample in samples:
@@ -455,15 +444,6 @@ class WandbMetricExporter(MetricExporter):
         self._lane.clear()
         self._pipeline.forget()
         self._decoder = self.new_decoder()
-
-
-def _data_points(metrics_data: MetricsData) -> int:
-    return sum(
-        len(metric.data.data_points)
-        for resource_metrics in metrics_data.resource_metrics
-        for scope_metrics in resource_metrics.scope_metrics
-        for metric in scope_metrics.metrics
-    )
 
 
 def exporter_of(run: Run) -> WandbMetricExporter | None:

@@ -6,6 +6,7 @@ from typing import Any
 
 from opentelemetry import _logs, trace
 from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import MetricsData
 from opentelemetry.sdk.resources import Resource
 
 from .record.sdk import resource_of, update_resource
@@ -45,13 +46,32 @@ def run_resource(run: Run | None = None) -> Resource:
     return Resource(attributes)
 
 
-def described(resource: Resource) -> dict[str, Any]:
-    """The attributes of a resource as a run's config takes them, less what the run knows of itself."""
+def described(metrics_data: MetricsData) -> dict[str, Any]:
+    """The attributes of the resource as a run's config takes them, less what the run knows of itself."""
     return {
         name: list(value) if isinstance(value, tuple) else value
-        for name, value in resource.attributes.items()
+        for resource_metrics in metrics_data.resource_metrics
+        for name, value in resource_metrics.resource.attributes.items()
         if name not in _ATTRIBUTES and not isinstance(value, bytes)
     }
+
+
+class Announcer:
+    """Tells the providers of each new run of an exporter.
+
+    Thread-safety: none needed: to tell twice does no harm.
+    """
+
+    def __init__(self) -> None:
+        self.provider: MeterProvider | None = None
+        """The meter provider that the exporter reports to; None: nobody is told."""
+        self._told_of: Run | None = None
+
+    def tell_of(self, run: Run | None) -> None:
+        """Tell of the run that is written now. It takes locks of the SDK: hold none of ours around it."""
+        if run is not None and run is not self._told_of and self.provider is not None:
+            self._told_of = run
+            tell_providers(run, self.provider)
 
 
 def tell_providers(run: Run, meter_provider: MeterProvider) -> None:

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
 from opentelemetry.metrics import CallbackOptions, Histogram, Meter, Observation
+from opentelemetry.sdk.metrics.export import MetricsData
 
 from .stats import Stats
 
@@ -121,6 +122,16 @@ class SelfMetrics:
 
     def _with(self, error: str | None) -> dict[str, str]:
         return self.component if error is None else {**self.component, "error.type": error}
+
+
+def data_points_in(metrics_data: MetricsData) -> int:
+    """How many data points a collection has."""
+    return sum(
+        len(metric.data.data_points)
+        for resource_metrics in metrics_data.resource_metrics
+        for scope_metrics in resource_metrics.scope_metrics
+        for metric in scope_metrics.metrics
+    )
 
 
 class _Report:

@@ -57,7 +57,7 @@ def configure(
             provider for this bridge alone.
         options: Those of `WandbMetricExporter`: `step_metric`, `step_keys`, `late`, `hold`, `disorder`,
             `max_pending`, `max_step_jump`, `priorities`, `gating`, `expected_sources`, `reduce`, `counters`,
-            `writer`, `signal_grace`, `naming`.
+            `writer`, `signal_grace`, `histograms`, `naming`.
 
     Raises:
         TypeError, ValueError: naming the option, what came and what is expected.

@@ -87,6 +87,9 @@ class WandbMetricExporter(MetricExporter):
         writer: What writes the rows: `thread`, the reader's; `process`, one of its own that is sent many rows
             at once, and cannot be starved by a training loop of pure Python; `auto` (default), the thread,
             and the process once the thread starves.
+        histograms: What is written of a histogram instrument, for all or by key or pattern:
+            `{"latency/*": ["histogram", "count", "p99.9"]}`. There are histogram, count, sum, mean, std, min,
+            max, and percentiles from p0 to p100. Default: histogram, count, mean, min, max, p50, p95, p99.
         naming: From a metric's name and attributes to its key in W&B. Default: dots become slashes, and
             attributes are appended (`loss` with `{"rank": 3}` is `loss/rank_3`).
         strict: In tests: `force_flush`, and `shutdown` of a `Bridge`, raise `SamplesLost` where samples were
@@ -121,6 +124,7 @@ class WandbMetricExporter(MetricExporter):
         reduce: Mapping[str, str | Collection[str]] | None = None,
         counters: str | Mapping[str, str] | None = None,
         writer: str | None = None,
+        histograms: str | Collection[str] | Mapping[str, str | Collection[str]] | None = None,
         naming: Naming | None = None,
         strict: bool | None = None,
         on_late: Callable[[Sample], None] | None = None,
@@ -142,6 +146,7 @@ class WandbMetricExporter(MetricExporter):
             reduce=reduce,
             counters=counters,
             writer=writer,
+            histograms=histograms,
             naming=naming,
             strict=strict,
             on_late=on_late,

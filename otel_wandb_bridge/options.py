@@ -12,6 +12,8 @@ from .reconcile import Policy, Reductions
 from .reconcile.policy import names, number, whole_number
 from .reconcile.totals import COUNTERS, TOTALS_ALONE
 from .records import Sample
+from .write.distribution import ALL_ALIKE
+from .write.statistics import checked
 
 T = TypeVar("T")
 
@@ -42,6 +44,7 @@ class Options:
     priorities: Mapping[str, int] = field(default_factory=dict)
     writer: str = "auto"
     signal_grace: float = 20.0
+    histograms: ByKey[tuple[str, ...]] = ALL_ALIKE
     naming: Naming = default_naming
     strict: bool = False
     summary_counts: bool = False
@@ -91,6 +94,8 @@ def resolve(**given: Any) -> Options:
         chosen["step_keys"] = _keys(chosen["step_keys"])
     if "gating" in chosen:
         chosen["gating"] = names("gating", chosen["gating"])
+    if "histograms" in chosen:
+        chosen["histograms"] = _histograms(chosen["histograms"])
     if "counters" in chosen:
         chosen["counters"] = _counters(chosen["counters"])
     if "expected_sources" in chosen:
@@ -209,6 +214,7 @@ _PARSERS: dict[str, Callable[[str], Any]] = {
     "summary_counts": _flag_in,
     "counters": lambda text: _counters(_by_key_in(text)),
     "writer": str,
+    "histograms": lambda text: _histograms(_by_key_in(text)),
 }
 
 
@@ -233,6 +239,10 @@ def _by_key(option: str, given: Any, default: T, checked: Callable[[str, Any], T
 
 def _counters(given: Any) -> ByKey[str]:
     return _by_key("counters", given, TOTALS_ALONE.default, _counter)
+
+
+def _histograms(given: Any) -> ByKey[tuple[str, ...]]:
+    return _by_key("histograms", given, ALL_ALIKE.default, checked)
 
 
 def _counter(option: str, given: Any) -> str:

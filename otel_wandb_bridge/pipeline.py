@@ -27,7 +27,7 @@ class Pipeline:
 
     def __init__(self, run: Run | None, options: Options, clock: Callable[[], float]) -> None:
         self.ledger = Ledger()
-        self.target = RunTarget(run, options.step_metric, self.ledger, options.step_keys)
+        self.target = RunTarget(run, options.step_metric, self.ledger, options.step_keys, options.histograms)
         self._step_metric = options.step_metric
         self._policy = options.policy
         self._clock = clock

@@ -99,10 +99,22 @@ class Bundle:
 
 
 @dataclass(frozen=True, slots=True)
+class Buckets:
+    """Values of which no more is known than how many lie where: those of a histogram data point."""
+
+    intervals: tuple[tuple[float, float, int], ...]
+    """From, to (finite; the same for one single value) and how many, by ascending bounds."""
+    count: int
+    sum: float | None = None
+    min: float | None = None
+    max: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Distribution:
     """Every value that a histogram instrument recorded at one step."""
 
-    values: tuple[float, ...]
+    values: tuple[float | Buckets, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,16 +1,11 @@
 """From what a reader collected to samples."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Hashable, Mapping
+from functools import cached_property
+from operator import itemgetter
 from typing import Any, NamedTuple
 
-from opentelemetry.sdk.metrics.export import (
-    AggregationTemporality,
-    Gauge,
-    Metric,
-    MetricsData,
-    NumberDataPoint,
-    Sum,
-)
+from opentelemetry.sdk.metrics.export import Gauge, Metric, MetricsData, Sum
 
 from ..attributes import (
     LANE_SCOPE,
@@ -27,11 +22,15 @@ from ..attributes import (
 )
 from ..ledger import Ledger
 from ..records import Kind, Sample
-from .naming import Keys, Naming
+from .naming import Keys, Naming, identity_of
+from .points import PlainPoints
 
 _OVERFLOW = "otel.metric.overflow"
 _MEANINGFUL = frozenset((STEP, SOURCE, PRIORITY, SETTLED_STEP, OBSERVED, SHED, _OVERFLOW))
+_NUMBERS = frozenset((float, int))
 _SKIPPED_SCOPES = SELF_SCOPES | {LANE_SCOPE}
+
+_measured_at = itemgetter(Sample._fields.index("time"))
 
 
 class Decoded(NamedTuple):
@@ -47,9 +46,9 @@ class Decoder:
     """Turns collected metrics into samples.
 
     Where a data point carries exemplars of a keep-all reservoir, these are its samples and its aggregate is
-    ignored: a value is never counted twice. Any other data point is itself the sample, with the step from
-    its attributes; exemplars that another reservoir sampled are not mistaken for ours, which all carry
-    `wandb.step`.
+    ignored: a value is never counted twice. Any other data point is itself the sample (`PlainPoints`), with
+    the step from its attributes; exemplars that another reservoir sampled are not mistaken for ours, which
+    all carry `wandb.step`.
 
     The bridge's own metrics and the SDK's self-observation are left out.
 
@@ -58,6 +57,8 @@ class Decoder:
 
     def __init__(self, naming: Naming, priorities: Mapping[str, int], ledger: Ledger) -> None:
         self._keys = Keys(naming, ledger)
+        self._points = PlainPoints(ledger)
+        self._origin = _Origin(None)
         self._priorities = dict(priorities)
         self._ledger = ledger
 
@@ -66,120 +67,163 @@ class Decoder:
         samples: list[Sample] = []
         collected_at = 0.0
         for resource_metrics in metrics_data.resource_metrics:
+            self._origin = _Origin(resource_metrics.resource)
             for scope_metrics in resource_metrics.scope_metrics:
                 scope = scope_metrics.scope.name
                 for metric in scope_metrics.metrics:
                     for point in metric.data.data_points:
                         collected_at = max(collected_at, point.time_unix_nano / 1e9)
                         if scope not in _SKIPPED_SCOPES:
-                            samples += self._point(metric, scope, point)
+                            self._point(metric, scope, point, samples)
         samples.sort(key=_measured_at)
         return Decoded(samples, collected_at)
 
-    def _point(self, metric: Metric, scope: str, point: Any) -> list[Sample]:
-        ours = [
-            exemplar
-            for exemplar in point.exemplars or ()
-            if exemplar.filtered_attributes and SETTLED_STEP in exemplar.filtered_attributes
-        ]
-        if ours:
-            return list(self._of_exemplars(metric, scope, point.attributes or {}, ours))
+    def _point(self, metric: Metric, scope: str, point: Any, samples: list[Sample]) -> None:
+        exemplars = point.exemplars
+        if exemplars:
+            ours = [each for each in exemplars if SETTLED_STEP in (each.filtered_attributes or ())]
+            if ours:
+                self._of_exemplars(metric, scope, point.attributes or {}, ours, samples)
+                return
         try:
-            return list(self._of_point(metric, scope, point))
+            sample = self._of_point(metric, scope, point)
         except Exception as error:
             self._ledger.recorded += 1
             self._reject_undecodable(metric, error)
-            return []
+            return
+        if sample is not None:
+            samples.append(sample)
 
     def _of_exemplars(
-        self, metric: Metric, scope: str, point: Mapping[str, Any], exemplars: Iterable[Any]
-    ) -> Iterator[Sample]:
+        self,
+        metric: Metric,
+        scope: str,
+        point: Mapping[str, Any],
+        exemplars: list[Any],
+        samples: list[Sample],
+    ) -> None:
+        """Add a sample for each exemplar.
+
+        Most say nothing but their step, and are alike in all else: what these have in common is worked out
+        once.
+        """
         kind = _kind(metric)
-        series = {key: value for key, value in point.items() if key not in _MEANINGFUL}
-        series_key: str | None = None
-        series_source = point.get(SOURCE)
+        is_value = kind is Kind.VALUE
+        alike = self._alike(metric, scope, point, kind)
         unstepped: dict[str, Sample] = {}
+        recorded = 0
+        new = tuple.__new__
         for exemplar in exemplars:
             measured = exemplar.filtered_attributes
             settled = measured[SETTLED_STEP]
+            value = exemplar.value
+            if alike is not None and type(settled) is int and len(measured) == 1 and type(value) in _NUMBERS:
+                source, key, priority = alike
+                time = exemplar.time_unix_nano / 1e9
+                samples.append(new(Sample, (source, settled, key, value, priority, time, kind)))
+                recorded += 1
+                continue
             if settled is True:
                 self._note_shed(metric, measured.get(SHED, 0))
                 continue
-            self._ledger.recorded += 1
+            recorded += 1
             try:
-                source = _source(measured.get(SOURCE, series_source), scope)
-                if not isinstance(settled, int):
-                    text = f"{settled}; source {source!r}"
-                    self._ledger.reject("step", f"instrument {metric.name!r}", text)
-                    continue
-                further = None
-                if len(measured) > 1:
-                    further = {name: value for name, value in measured.items() if name not in _MEANINGFUL}
-                if further:
-                    key = self._keys.key(metric.name, {**series, **further})
-                else:
-                    key = series_key = series_key or self._keys.key(metric.name, series)
-                sample = Sample(
-                    source,
-                    None if settled is False else settled,
-                    key,
-                    _number(exemplar.value),
-                    self._priority(metric, source, measured.get(PRIORITY, point.get(PRIORITY))),
-                    exemplar.time_unix_nano / 1e9,
-                    Kind.READING if OBSERVED in measured else kind,
-                )
+                sample = self._of_exemplar(metric, scope, point, exemplar, kind)
             except Exception as error:
                 self._reject_undecodable(metric, error)
                 continue
-            if sample.step is not None or kind is not Kind.VALUE:
-                yield sample
+            if sample is None:
                 continue
-            # Without a step, the measurements of one interval have no place of their own: one stands, as it
-            # does for every other reader.
-            other = unstepped.get(key)
-            if other is not None:
-                self._ledger.overridden += 1
-                self._ledger.say_once(
-                    "no step",
-                    f"instrument {metric.name!r}",
-                    "of its measurements in one interval, the last stands; to keep each, give it a step: "
-                    "training_step(…), set_step(…) or the attribute `step`",
-                )
-            if other is None or sample.priority <= other.priority:
-                unstepped[key] = sample
-        yield from unstepped.values()
+            if sample.step is not None or not is_value:
+                samples.append(sample)
+            else:
+                self._collapse(metric, sample, unstepped)
+        self._ledger.recorded += recorded
+        samples += unstepped.values()
 
-    def _of_point(self, metric: Metric, scope: str, point: Any) -> Iterator[Sample]:
+    def _alike(
+        self, metric: Metric, scope: str, point: Mapping[str, Any], kind: Kind
+    ) -> tuple[str, str, int] | None:
+        try:
+            source = _source(point.get(SOURCE), scope)
+            key = self._key(metric, point, {})
+            return source, key, self._priority(metric, source, point.get(PRIORITY))
+        except Exception:  # each exemplar of it is rejected by itself
+            return None
+
+    def _of_exemplar(
+        self, metric: Metric, scope: str, point: Mapping[str, Any], exemplar: Any, kind: Kind
+    ) -> Sample | None:
+        measured = exemplar.filtered_attributes
+        settled = measured[SETTLED_STEP]
+        source = _source(measured.get(SOURCE, point.get(SOURCE)), scope)
+        if not isinstance(settled, int):
+            text = f"{settled}; source {source!r}"
+            self._ledger.reject("step", f"instrument {metric.name!r}", text)
+            return None
+        return Sample(
+            source,
+            None if settled is False else settled,
+            self._key(metric, point, measured),
+            _number(exemplar.value),
+            self._priority(metric, source, measured.get(PRIORITY, point.get(PRIORITY))),
+            exemplar.time_unix_nano / 1e9,
+            Kind.READING if OBSERVED in measured else kind,
+        )
+
+    def _collapse(self, metric: Metric, sample: Sample, unstepped: dict[str, Sample]) -> None:
+        # Without a step, the measurements of one interval have no place of their own: one stands, as it
+        # does for every other reader.
+        other = unstepped.get(sample.key)
+        if other is not None:
+            self._ledger.overridden += 1
+            self._ledger.say_once(
+                "no step",
+                f"instrument {metric.name!r}",
+                "of its measurements in one interval, the last stands; to keep each, give it a step: "
+                "training_step(…), set_step(…) or the attribute `step`",
+            )
+        if other is None or sample.priority <= other.priority:
+            unstepped[sample.key] = sample
+
+    def _key(self, metric: Metric, point: Mapping[str, Any], measured: Mapping[str, Any]) -> str:
+        # What a view has taken out of the series tells nothing apart. In the overflow point, though, are
+        # many series that no view has joined.
+        attributes = {**point, **measured} if _OVERFLOW in point else point
+        return self._keys.key(
+            metric.name, {name: value for name, value in attributes.items() if name not in _MEANINGFUL}
+        )
+
+    def _of_point(self, metric: Metric, scope: str, point: Any) -> Sample | None:
         attributes = point.attributes or {}
         source = _source(attributes.get(SOURCE), scope)
-        values = dict(_values_of_point(point))
         if _OVERFLOW in attributes:
-            self._ledger.recorded += len(values)
+            self._ledger.recorded += 1
             self._ledger.reject(
                 "overflow",
                 f"instrument {metric.name!r}",
                 "more attribute sets in one interval than the SDK's cardinality limit; use step_views(), or "
                 "fewer attributes",
-                count=len(values),
             )
-            return
+            return None
         step: int | None = None
         if STEP in attributes:
             try:
                 step = parse_step(attributes[STEP])
             except ValueError as error:
-                self._ledger.recorded += len(values)
-                self._ledger.reject(
-                    "step", f"instrument {metric.name!r}", f"{error}; source {source!r}", count=len(values)
-                )
-                return
-        series = {key: value for key, value in attributes.items() if key not in _MEANINGFUL}
-        keyed = [(self._keys.key(metric.name, series, suffix), value) for suffix, value in values.items()]
+                self._ledger.recorded += 1
+                text = f"{error}; source {source!r}"
+                self._ledger.reject("step", f"instrument {metric.name!r}", text)
+                return None
+        series = (self._origin.identity, scope, metric.name, identity_of(attributes))
+        news = self._points.news(metric, series, point, has_step=step is not None)
+        if news is None:
+            return None
+        value, kind = news
+        key = self._key(metric, attributes, {})
         priority = self._priority(metric, source, attributes.get(PRIORITY))
-        kind = Kind.INCREMENT if _is_delta_sum(metric) else Kind.VALUE
-        self._ledger.recorded += len(values)
-        for key, value in keyed:
-            yield Sample(source, step, key, value, priority, point.time_unix_nano / 1e9, kind)
+        self._ledger.recorded += 1
+        return Sample(source, step, key, value, priority, point.time_unix_nano / 1e9, kind)
 
     def _priority(self, metric: Metric, source: str, given: Any) -> int:
         if given is None:
@@ -207,8 +251,16 @@ class Decoder:
             )
 
 
-def _measured_at(sample: Sample) -> float:
-    return sample.time
+class _Origin:
+    """Which resource the data points are of."""
+
+    def __init__(self, resource: Any) -> None:
+        self._resource = resource
+
+    @cached_property
+    def identity(self) -> Hashable:
+        """Tells it from other resources, whose series are others."""
+        return identity_of(getattr(self._resource, "attributes", None) or {})
 
 
 def _source(said: Any, scope: str) -> str:
@@ -225,20 +277,3 @@ def _kind(metric: Metric) -> Kind:
     if isinstance(metric.data, Gauge):
         return Kind.VALUE
     return Kind.INCREMENT if isinstance(metric.data, Sum) else Kind.OBSERVATION
-
-
-def _is_delta_sum(metric: Metric) -> bool:
-    return (
-        isinstance(metric.data, Sum) and metric.data.aggregation_temporality is AggregationTemporality.DELTA
-    )
-
-
-def _values_of_point(point: Any) -> Iterator[tuple[str, float]]:
-    if isinstance(point, NumberDataPoint):
-        yield "", point.value
-        return
-    yield "/count", point.count
-    if point.count:
-        yield "/mean", point.sum / point.count
-        if point.min is not None and point.min <= point.max:  # they are infinite where none are recorded
-            yield from (("/min", point.min), ("/max", point.max))

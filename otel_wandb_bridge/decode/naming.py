@@ -1,7 +1,7 @@
 """From the identity of a series to the key of its value in a W&B row."""
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from typing import Any
 
 from ..ledger import Ledger
@@ -22,6 +22,17 @@ def default_naming(name: str, attributes: Mapping[str, Any]) -> str:
     return "/".join(parts)
 
 
+def identity_of(attributes: Mapping[str, Any]) -> Hashable:
+    """What tells a set of attributes from all others."""
+    # With the types: 1, 1.0 and True are equal to Python, but other series to OpenTelemetry.
+    typed = tuple(sorted([(key, type(value), value) for key, value in attributes.items()], key=_by_name))
+    try:
+        hash(typed)
+    except TypeError:  # an attribute that is a list or a mapping
+        return repr(typed)
+    return typed
+
+
 class Keys:
     """Remembers which series has which key, so that two never share one by accident.
 
@@ -39,14 +50,8 @@ class Keys:
 
     def key(self, name: str, attributes: Mapping[str, Any], suffix: str = "") -> str:
         """The key of a series, or of one of several values of it."""
-        # With the types: 1, 1.0 and True are equal to Python, but other series to OpenTelemetry.
-        typed = tuple(sorted([(key, type(value), value) for key, value in attributes.items()]))
-        identity: Any = (name, typed, suffix)
-        try:
-            known = self._keys.get(identity)
-        except TypeError:  # an attribute that is a list or a mapping
-            identity = (name, repr(typed), suffix)
-            known = self._keys.get(identity)
+        identity: Any = (name, identity_of(attributes), suffix)
+        known = self._keys.get(identity)
         if known is None:
             known = self._keys[identity] = self._new_key(identity, name, attributes, suffix)
         return known
@@ -64,3 +69,7 @@ class Keys:
             "key", repr(key), f"another series has this key; {identity!r} is written as {apart!r}"
         )
         return apart
+
+
+def _by_name(typed: tuple[str, type, Any]) -> str:
+    return typed[0]

@@ -1,26 +1,33 @@
 """What a histogram instrument recorded at one step, as the values of a W&B row."""
 
-import math
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 import wandb
 
-from ..descriptive import mean, percentile
+from ..patterns import ByKey
 from ..records import Distribution
+from .statistics import HISTOGRAM, STATISTICS, Measured
 
 BINS = 64
-"""W&B takes at most 512 bins."""
+"""Of equal width, where the measurements are known; W&B takes at most 512."""
+ALL_ALIKE: Final[ByKey[tuple[str, ...]]] = ByKey(STATISTICS)
 
 _LARGEST = sys.float_info.max
 
 
-def expand(values: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Exception]]:
+def expand(
+    values: Mapping[str, Any], statistics: ByKey[tuple[str, ...]] = ALL_ALIKE
+) -> tuple[dict[str, Any], dict[str, Exception]]:
     """Replace each `Distribution` by a `wandb.Histogram` under its key and its statistics below it.
 
-    `key/count`, `mean`, `min`, `max`, `p50`, `p95` and `p99` are computed from the measurements of the step
-    themselves, not from buckets; percentiles by linear interpolation.
+    They are computed from the measurements of the step themselves where these are known, percentiles by
+    linear interpolation; else from the buckets of the data points (see `Measured`).
+
+    Args:
+        values: Those of a row.
+        statistics: Which of them, by key.
 
     Returns:
         The values, and the keys whose values could not be expanded, with the reason.
@@ -34,29 +41,28 @@ def expand(values: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Excepti
             expanded[key] = value
             continue
         try:
-            ordered = sorted(filter(math.isfinite, value.values))
-            if ordered:
-                counts_and_edges: Any = histogram(ordered)  # lists do as well as the arrays W&B asks for
-                expanded[key] = wandb.Histogram(np_histogram=counts_and_edges)
-            for name, statistic in {"count": len(value.values), **statistics(ordered)}.items():
-                expanded.setdefault(f"{key}/{name}", statistic)
+            made = _expanded(key, Measured(value), statistics.of(key))
+            if not made:
+                raise ValueError(f"of these measurements, none of {', '.join(statistics.of(key))} is known")
+            # What somebody reports under the key of a statistic stands.
+            for name, statistic in made.items():
+                expanded.setdefault(name, statistic)
         except Exception as error:
             refused[key] = error
     return expanded, refused
 
 
-def statistics(ordered: Sequence[float]) -> dict[str, float]:
-    """The statistics of finite measurements in ascending order; none of none."""
-    if not ordered:
-        return {}
-    return {
-        "mean": mean(ordered),
-        "min": ordered[0],
-        "max": ordered[-1],
-        "p50": percentile(ordered, 50),
-        "p95": percentile(ordered, 95),
-        "p99": percentile(ordered, 99),
-    }
+def _expanded(key: str, measured: Measured, names: Sequence[str]) -> dict[str, Any]:
+    made: dict[str, Any] = {}
+    for name in names:
+        if name != HISTOGRAM:
+            statistic = measured.statistic(name)
+            if statistic is not None:
+                # W&B takes a dot for nesting.
+                made[f"{key}/{name.replace('.', '_')}"] = statistic
+        elif (counts_and_edges := _histogram(measured)) is not None:
+            made[key] = wandb.Histogram(np_histogram=counts_and_edges)
+    return made
 
 
 def histogram(ordered: Sequence[float]) -> tuple[list[int], list[float]]:
@@ -71,3 +77,9 @@ def histogram(ordered: Sequence[float]) -> tuple[list[int], list[float]]:
     for value in ordered:
         counts[min(max(int(value / width - low / width), 0), BINS - 1)] += 1
     return counts, [low + width * index for index in range(BINS)] + [high]
+
+
+def _histogram(measured: Measured) -> Any:  # lists do as well as the arrays that W&B asks for
+    if measured.buckets:
+        return measured.mixture.histogram() if measured.mixture.is_known else None
+    return histogram(measured.ordered) if measured.ordered else None

@@ -8,6 +8,8 @@ from collections.abc import Callable, Collection
 from typing import Any
 
 from ..ledger import Ledger
+from ..patterns import ByKey
+from .distribution import ALL_ALIKE
 from .finish import watch
 from .run import Run, active_run, is_of_another_process, refuses_rows
 from .writer import RunWriter
@@ -25,6 +27,7 @@ class RunTarget:
         step_metric: The axis key.
         ledger: The counts of the pipeline.
         step_keys: As of `RunWriter`.
+        histograms: As of `RunWriter`.
 
     Raises:
         ValueError: the run is finished, or another exporter of this process writes it.
@@ -33,10 +36,16 @@ class RunTarget:
     """
 
     def __init__(
-        self, run: Run | None, step_metric: str, ledger: Ledger, step_keys: Collection[str] = ()
+        self,
+        run: Run | None,
+        step_metric: str,
+        ledger: Ledger,
+        step_keys: Collection[str] = (),
+        histograms: ByKey[tuple[str, ...]] = ALL_ALIKE,
     ) -> None:
         self._step_metric = step_metric
         self._step_keys = step_keys
+        self._histograms = histograms
         self._ledger = ledger
         self._follows = run is None
         self._not_ours: Run | None = None
@@ -130,7 +139,7 @@ class RunTarget:
                     "each other's steps; shut that one down first, or record through it"
                 )
             try:
-                writer = RunWriter(run, self._step_metric, self._ledger, self._step_keys)
+                writer = RunWriter(run, self._step_metric, self._ledger, self._step_keys, self._histograms)
             except Exception as error:
                 if refuses_rows(error):
                     raise ValueError(

@@ -6,9 +6,10 @@ from collections.abc import Collection
 from typing import Any
 
 from ..ledger import Ledger
+from ..patterns import ByKey
 from ..records import Row
 from .definitions import Definitions
-from .distribution import expand
+from .distribution import ALL_ALIKE, expand
 from .outbox import BATCH, Outbox, Prepared
 from .run import Run, is_disabled, is_of_another_process, is_shared, next_step
 from .run_config import RunConfig
@@ -36,6 +37,7 @@ class RunWriter:
         ledger: Where calls and foreign steps are counted.
         step_keys: Keys of frameworks that say the training step: where a framework has made one of them the
             axis of a key, the rows of that key carry it too.
+        histograms: Which statistics of a histogram instrument are written, by key.
 
     Raises:
         wandb.errors.UsageError: the run is finished.
@@ -43,8 +45,16 @@ class RunWriter:
     Thread-safety: none; the pipeline's lock guards it.
     """
 
-    def __init__(self, run: Run, step_metric: str, ledger: Ledger, step_keys: Collection[str] = ()) -> None:
+    def __init__(
+        self,
+        run: Run,
+        step_metric: str,
+        ledger: Ledger,
+        step_keys: Collection[str] = (),
+        histograms: ByKey[tuple[str, ...]] = ALL_ALIKE,
+    ) -> None:
         self.run = run
+        self._histograms = histograms
         self._step_metric = step_metric
         self._ledger = ledger
         # In a forked child, too: W&B warns of steps from there, and its next one is as good.
@@ -99,7 +109,7 @@ class RunWriter:
         Raises:
             Exception: what `run.log` raises. Nothing is written: the row is to be offered again.
         """
-        values, refused = expand(row.values)
+        values, refused = expand(row.values, self._histograms)
         if row.step is not None:
             if self._step_metric in values and not _is(values[self._step_metric], row.step):
                 self._step_metric = self._summary.step_metric = self._definitions.leave_axis()

@@ -1,0 +1,150 @@
+"""What a histogram instrument recorded at one step, in a row: from measurements, from buckets, from both."""
+
+import math
+from itertools import accumulate
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from otel_wandb_bridge.patterns import ByKey
+from otel_wandb_bridge.records import Buckets, Distribution
+from otel_wandb_bridge.write.distribution import expand
+from otel_wandb_bridge.write.mixture import MOST_BINS, Mixture
+from otel_wandb_bridge.write.statistics import STATISTICS, checked
+
+LATENCIES = Buckets(((0.0, 10.0, 10), (10.0, 20.0, 80), (20.0, 100.0, 10)), 100, 1500.0, 1.0, 90.0)
+
+
+def told(*values, statistics=STATISTICS):
+    """What a row has of a distribution; the histogram as (counts, edges)."""
+    expanded, refused = expand({"latency": Distribution(values)}, ByKey(statistics))
+    assert {} == refused
+    made = {key.removeprefix("latency").removeprefix("/"): value for key, value in expanded.items()}
+    if "" in made:
+        made[""] = (made[""].histogram, made[""].bins)
+    return made
+
+
+def test_of_buckets_percentiles_are_estimates_and_all_else_is_what_the_data_point_says():
+    """Evenly spread within a bucket, as OpenTelemetry's and Prometheus's own quantiles."""
+    assert {
+        "": ([10, 80, 10], [0.0, 10.0, 20.0, 100.0]),
+        "count": 100,
+        "mean": 15.0,
+        "min": 1.0,
+        "max": 90.0,
+        "p50": 15.0,
+        "p95": 60.0,
+        "p99": 92.0,
+    } == told(LATENCIES)
+
+
+def test_two_histograms_of_one_step_add_up():
+    """Two collections within it, or two processes; where their buckets overlap, the counts add up."""
+    other = Buckets(((5.0, 15.0, 10), (30.0, 30.0, 4)), 14, 220.0, 5.0, 30.0)
+    made = told(LATENCIES, other)
+    edges = [0.0, 5.0, 10.0, 15.0, 20.0, 30.0, 100.0]
+    assert edges == made[""][1]
+    assert [5, 10, 45, 40, 5, 9] == made[""][0]
+    assert (114, 1720 / 114, 1.0, 90.0) == (made["count"], made["mean"], made["min"], made["max"])
+
+
+def test_measurements_and_buckets_of_one_step_add_up():
+    """A rank with our reservoir and one of another language."""
+    made = told(LATENCIES, 500.0, 0.5, math.inf)
+    assert 102 == sum(made[""][0])
+    assert (0.0, 500.0) == (made[""][1][0], made[""][1][-1])
+    assert (103, 2000.5 / 102, 0.5, 500.0) == (made["count"], made["mean"], made["min"], made["max"])
+    assert 15.0 == made["p50"]
+
+
+@pytest.mark.parametrize(
+    ("buckets", "missing"),
+    [
+        (Buckets(((0.0, 1.0, 5),), 5, None, 0.0, 1.0), {"mean", "sum"}),
+        (Buckets(((0.0, 1.0, 5),), 5, 2.0, None, None), {"min", "max"}),
+        (Buckets((), 5, 2.0, 0.0, 1.0), {"", "p50"}),
+        (Buckets((), 0), {"", "mean", "min", "max", "p50"}),
+    ],
+    ids=["no sum", "no extremes", "no places", "nothing"],
+)
+def test_what_is_not_known_is_left_out(buckets, missing):
+    """Rather than guessed."""
+    wanted = ("histogram", "count", "sum", "mean", "min", "max", "p50")
+    made = told(buckets, statistics=wanted)
+    assert {"", *wanted} - {"histogram"} - missing == made.keys()
+    assert buckets.count == made["count"]
+
+
+@pytest.mark.parametrize("value", [Buckets((), 3, 6.0), math.nan], ids=str)
+def test_a_distribution_of_which_nothing_chosen_is_known_is_refused(value):
+    """So that it is counted and said, and no row goes without a word."""
+    expanded, refused = expand({"latency": Distribution((value,))}, ByKey(("std", "p50")))
+    assert ({}, ["latency"]) == (expanded, [*refused])
+    assert "none of std, p50 is known" in str(refused["latency"])
+
+
+def test_zeros_alone_are_one_bin():
+    """Of an exponential histogram whose zero bucket has no width."""
+    made = told(Buckets(((0.0, 0.0, 7),), 7, 0.0, 0.0, 0.0))
+    assert ([7], [-0.5, 0.5]) == made[""]
+    assert (0.0, 0.0) == (made["p50"], made["p99"])
+
+
+def test_no_more_bins_than_wandb_takes():
+    """Neighbours are joined, and no value is lost."""
+    intervals = tuple((float(place), place + 1.0, place % 3 + 1) for place in range(1500))
+    buckets = Buckets(intervals, sum(count for *_, count in intervals), 1.0)
+    counts, edges = told(buckets)[""]
+    assert len(counts) <= MOST_BINS
+    assert (buckets.count, 0.0, 1500.0) == (sum(counts), edges[0], edges[-1])
+
+
+def test_a_choice_of_statistics_by_key():
+    """The longest pattern that matches holds; a dot would be taken for nesting."""
+    values = {"a": Distribution((1.0, 2.0, 3.0, 4.0)), "b/c": Distribution((1.0, 3.0)), "d": 5}
+    chosen = ByKey(("count",), {"b/*": ("sum", "std", "p99.9", "p0")})
+    expanded, _ = expand(values, chosen)
+    assert {"a/count": 4, "b/c/sum": 4.0, "b/c/std": 1.0, "b/c/p99_9": 2.998, "b/c/p0": 1.0, "d": 5} == {
+        key: round(value, 6) for key, value in expanded.items()
+    }
+
+
+@pytest.mark.parametrize("given", ["count, p50,", ["count", "p50", "count"], ("count", "p50")], ids=str)
+def test_statistics_are_named_by_a_list_or_a_text(given):
+    """Each once, in their order."""
+    assert ("count", "p50") == checked("histograms", given)
+
+
+@pytest.mark.parametrize("given", [5, [5], "", [], "median", "p101", "p", "p5x", {"count": 1}], ids=str)
+def test_other_names_are_refused_with_what_is_expected(given):
+    """By the name of the option."""
+    with pytest.raises((TypeError, ValueError), match=r"histograms must .*p0 to p100 .*; got"):
+        checked("histograms", given)
+
+
+FLOATS = st.floats(-1e308, 1e308)
+
+
+@st.composite
+def some_buckets(draw):
+    edges = sorted(draw(st.lists(FLOATS, min_size=2, max_size=9, unique=True)))
+    counts = draw(st.lists(st.integers(1, 1000), min_size=len(edges) - 1, max_size=len(edges) - 1))
+    intervals = tuple(zip(edges, edges[1:], counts, strict=False))
+    return Buckets(intervals, sum(counts), 0.0, edges[0], edges[-1])
+
+
+@given(st.lists(some_buckets(), min_size=1, max_size=4), st.lists(FLOATS, max_size=5))
+def test_no_value_is_lost_and_percentiles_rise(buckets, values):
+    """Whatever overlaps, however wide or narrow."""
+    mixture = Mixture(sorted(values), buckets)
+    counts, edges = mixture.histogram()
+    assert sum(each.count for each in buckets) + len(values) == sum(counts)
+    assert all(count >= 0 for count in counts)
+    assert edges == sorted(set(edges))
+    assert len(edges) == len(counts) + 1
+    percentiles = [mixture.percentile(percent) for percent in range(0, 101, 5)]
+    assert percentiles == list(accumulate(percentiles, max))
+    assert edges[0] <= percentiles[0]
+    assert percentiles[-1] <= edges[-1]

@@ -4,7 +4,7 @@ import logging
 import threading
 import time
 import weakref
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 
 from opentelemetry.metrics import Instrument
@@ -25,9 +25,9 @@ from opentelemetry.sdk.metrics.export import (
 from . import options
 from .attributes import OWN_SCOPE
 from .decode import Decoder, Naming
+from .entrances import Entrances
 from .flush_lock import FlushLock
 from .flusher import Flusher
-from .ledger import Ledger
 from .lifecycle import Lifecycle, is_any_bound
 from .pipeline import Pipeline
 from .record import INSTRUMENTS, DirectLane, Intake, StepAggregation
@@ -162,7 +162,7 @@ class WandbMetricExporter(MetricExporter):
         self._lane = DirectLane(self.options.priorities)
         self._lane.on_high_water = self._flusher.wake
         self._exports = 0
-        self._entrances: list[Callable[[], None]] = []
+        self.entrances = Entrances(self._pipeline, self._lock, self._set_alarm, lambda: self.is_shut_down)
         self._refused = 0
         self._refusing = threading.Lock()
         self._aggregation = StepAggregation(self._intake, self._on_instrument)
@@ -220,24 +220,6 @@ class WandbMetricExporter(MetricExporter):
                 operation.error = self._pipeline.interrupted_by or "timeout"
             self._set_alarm(succeeded)
         return MetricExportResult.SUCCESS if succeeded else MetricExportResult.FAILURE
-
-    def receive(self, decode: Callable[[Ledger], Iterable[Sample]]) -> bool:
-        """Take in what other processes have sent, and commit the rows that are due.
-
-        Args:
-            decode: Gives the samples, and counts them in the ledger; called under the lock of the pipeline.
-
-        Returns:
-            False where W&B interrupted the writing (nothing is lost by that), or after the shutdown.
-        """
-        with self._lock.held():
-            samples = decode(self._pipeline.ledger)
-            if self._lifecycle.is_shut_down:
-                self._refuse(list(samples))
-                return False
-            succeeded = self._pipeline.receive(samples)
-            self._set_alarm(succeeded)
-        return succeeded
 
     def force_flush(self, timeout_millis: float = 10_000) -> bool:
         """Commit everything that was collected, in ascending order, whatever it waits for.
@@ -305,7 +287,7 @@ class WandbMetricExporter(MetricExporter):
             pipeline.ledger,
             waiting=waiting,
             shed=shed,
-            pending=pipeline.pending,
+            pending=pipeline.pending + self.entrances.pending,
             unconfirmed=pipeline.unconfirmed,
             refused=late_comers,
         )
@@ -324,10 +306,6 @@ class WandbMetricExporter(MetricExporter):
     def gives_way(self, how: Callable[[], None]) -> None:
         """Let another exporter have the run, should one be made for it: `how` is to shut this one down."""
         self._pipeline.target.gives_way = how
-
-    def add_entrance(self, drain: Callable[[], None]) -> None:
-        """Make known what else hands samples in: `drain` waits until it has handed in all that it holds."""
-        self._entrances.append(drain)
 
     def report_to(self, provider: MeterProvider) -> None:
         """Show the bridge's own counts to the readers of a provider, and put the run into its resource.
@@ -349,8 +327,7 @@ class WandbMetricExporter(MetricExporter):
         Returns:
             False where it could not: no reader is known, or a collection failed (which is logged).
         """
-        for drain in self._entrances:
-            drain()
+        self.entrances.drain()
         readers = readers_of(self._aggregation) if self._may_collect() else []
         if not readers:
             with self._lock.held():
@@ -447,6 +424,7 @@ class WandbMetricExporter(MetricExporter):
         self._self_metrics.after_fork()
         self._intake.clear()
         self._lane.clear()
+        self.entrances.forget()
         self._pipeline.forget()
         self._decoder = self.new_decoder()
 

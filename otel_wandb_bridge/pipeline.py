@@ -4,19 +4,30 @@ import heapq
 import logging
 import time
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import replace
+from typing import Any, NamedTuple
 
+from .entrance import Memory
 from .ledger import Ledger
 from .options import Options
 from .pacer import Pacer
 from .reconcile import Reconciler
-from .records import Bundle, Kind, Sample
+from .records import Bundle, Kind, Row, Sample
 from .verdict import Verdict
-from .write import Run, RunTarget, tell
+from .write import Run, RunTarget, RunWriter, tell
 
 _DEFERRED_SECONDS = 1.0
 _NO_RUN = "there is no run (no wandb.init, or the run is over)"
+
+
+class Standing(NamedTuple):
+    """How far all have come."""
+
+    watermark: int | None
+    """The step up to which, inclusive, everything is done."""
+    sources: dict[str, int]
+    """The highest step of each source."""
 
 
 class Pipeline:
@@ -43,6 +54,11 @@ class Pipeline:
         self.interrupted_by: str | None = None
         """What kept the last commit from its end: the name of an exception's class, or `timeout`."""
         self._start_over()
+        self.memory: Memory | None = None
+        """What is known of the rows of a run that is resumed, and is told of those to come."""
+        self._received = 0
+        self.through = 0
+        """The number of the last release of an entrance that was taken in."""
         self.is_exiting = False
         """The program ends: what is read off an observable from now on has no reader any more."""
         self.is_superseded = False
@@ -115,16 +131,29 @@ class Pipeline:
             self._deferred = samples[taken:] + self._deferred
         return self.commit(deadline=deadline)
 
-    def receive(self, samples: Iterable[Sample]) -> bool:
+    def receive(self, samples: Collection[Sample]) -> bool:
         """Take in what other processes have sent, and commit what is due.
 
-        What this process has collected and still holds back stays where it is.
+        What this process has collected and still holds back stays where it is. While nothing can be written,
+        what was received is not shed for going past the bound: whoever calls is to wait, and has acknowledged
+        it.
 
         Returns:
             False where W&B interrupted the writing.
         """
+        self._received += len(samples)
         self._add(samples)
         return self.commit()
+
+    @property
+    def is_full(self) -> bool:
+        """Whether as much waits as may wait."""
+        return self.pending > self._policy.max_pending
+
+    @property
+    def newest(self) -> int | None:
+        """The newest step that some source has come to."""
+        return self._reconciler.newest
 
     def commit(self, *, everything: bool = False, deadline: float | None = None) -> bool:
         """Commit the rows that are due, in order.
@@ -146,7 +175,7 @@ class Pipeline:
             return True
         if not self._writer_is_known:
             self._writer_is_known = True
-            self._reconciler.start_at(writer.starting_step, writer.total)
+            self._start(writer)
             if self._writer == "process":
                 writer.start_process()
         if not self._is_described:
@@ -160,7 +189,7 @@ class Pipeline:
         try:
             writer.begin()
             while row is not None:
-                self._reconciler.pop(writer.write(row))
+                self._reconciler.pop(writer.write(row if self.memory is None else self._dated(row)))
                 self._pacer.tick()
                 row = self._reconciler.peek(everything=everything)
                 if deadline is not None and time.monotonic() >= deadline:
@@ -184,7 +213,39 @@ class Pipeline:
         finally:
             writer.end()
         self.ledger.successful_flushes += 1
+        self._received = 0
         return True
+
+    def standing(self) -> Standing:
+        """How far all have come. Never waits."""
+        reconciler = self._reconciler
+        while True:
+            try:
+                sources = {name: each.highest for name, each in reconciler.sources.items()}
+                return Standing(reconciler.watermark, sources)
+            except RuntimeError:  # a source was added meanwhile
+                continue
+
+    def _start(self, writer: RunWriter) -> None:
+        memory = self.memory
+        if memory is not None:
+            writer.continue_at(memory.starting_step)
+            writer.before_commit = memory.note
+        self._reconciler.start_at(writer.starting_step, lambda key: self._total(writer, key))
+
+    def forget_memory(self) -> None:
+        """Rows are noted no more."""
+        self.memory = None
+        writer = self.target.writer()
+        if writer is not None:
+            writer.before_commit = None
+
+    def _total(self, writer: RunWriter, key: str) -> Any:
+        known = None if self.memory is None else self.memory.total(key)
+        return writer.total(key) if known is None else known
+
+    def _dated(self, row: Row) -> Row:
+        return replace(row, through=self.through)
 
     def finish_run(self) -> None:
         """The run is about to finish: let it go. Where `wandb.run` is followed, the next run starts over."""
@@ -289,7 +350,7 @@ class Pipeline:
         self.ledger.reject("finished", f"source {source!r}", text, count=samples, level=level)
 
     def _shed_what_is_too_much(self) -> None:
-        excess = self._reconciler.pending - self._policy.max_pending
+        excess = self._reconciler.pending - self._policy.max_pending - self._received
         if excess > 0:
             # A tenth more than needed, since choosing what goes takes a look at all that waits.
             shed = self._reconciler.shed(excess + self._policy.max_pending // 10)

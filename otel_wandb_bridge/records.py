@@ -133,3 +133,5 @@ class Row:
     """Its step is at or below a row committed before (or leapt ahead of all reason)."""
     totals: Mapping[str, Any] = field(default_factory=dict)
     """Of a late row: what its running totals have come to with it at the newest step, by key."""
+    through: int = 0
+    """The last release of an entrance that was taken in before the row was made."""

@@ -21,6 +21,8 @@ LAYERS = {
     "descriptive": set(),
     "attributes": {"records", "sources"},
     "ledger": set(),
+    "entrance": {"records"},
+    "entrances": {"entrance", "flush_lock", "pipeline", "records"},
     "patterns": set(),
     "reconcile": {"records", "ledger", "sources", "descriptive", "patterns"},
     "record": {"records", "attributes", "ledger"},

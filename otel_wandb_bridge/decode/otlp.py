@@ -5,6 +5,7 @@ made of a series is the template for the measurements that follow, without an ob
 """
 
 from collections.abc import Callable, Iterator
+from hashlib import blake2b
 from typing import Any, NamedTuple
 
 from opentelemetry.sdk.metrics import Exemplar
@@ -17,10 +18,14 @@ from ..ledger import Ledger
 from ..records import Sample
 from ..sources import Process, Source, process_of
 from .decoder import Decoder
-from .otlp_points import NO_RECORDED_VALUE, attributes_of, exemplar_of, metric_of, point_of
-
-KINDS = ("gauge", "sum", "histogram", "exponential_histogram")
-"""The kinds of metric that can be read; `summary` is what OTLP has besides."""
+from .otlp_points import (
+    NO_RECORDED_VALUE,
+    attributes_of,
+    exemplar_of,
+    metric_of,
+    point_of,
+    why_unusable,
+)
 
 _MOST_ORIGINS = 10_000
 
@@ -30,6 +35,8 @@ class Received(NamedTuple):
 
     process: Process
     """Which process sent them."""
+    resource: bytes
+    """What stands for its resource."""
     samples: list[Sample]
     """In the order of their measurement."""
     collected_at: float
@@ -39,7 +46,8 @@ class Received(NamedTuple):
 class Origin:
     """One process that sends: its resource, and what has been learned of its series."""
 
-    def __init__(self, resource: dict[str, Any], decoder: Decoder) -> None:
+    def __init__(self, key: bytes, resource: dict[str, Any], decoder: Decoder) -> None:
+        self.key = key
         self.process = process_of(resource)
         self.resource = Resource(resource)
         self.decoder = decoder
@@ -53,8 +61,8 @@ class OtlpDecoder:
     Args:
         new_decoder: Makes the rules for one process that sends: what is cumulative is so within a process.
         ledger: Where samples are counted.
-        is_new: Told the process, the time of a data point and its whole identity as bytes; False where the
-            same data point has been taken in before.
+        is_new: Told what stands for the resource, the time of a data point, and all else of it as bytes;
+            False where the same data point has been taken in before.
 
     Thread-safety: none; the pipeline's lock guards it.
     """
@@ -63,7 +71,7 @@ class OtlpDecoder:
         self,
         new_decoder: Callable[[], Decoder],
         ledger: Ledger,
-        is_new: Callable[[Process, int, bytes], bool] = lambda *_: True,
+        is_new: Callable[[bytes, int, bytes], bool] = lambda *_: True,
     ) -> None:
         self._new_decoder = new_decoder
         self._ledger = ledger
@@ -86,7 +94,10 @@ class OtlpDecoder:
                 metrics: list[Metric] = []
                 for metric in scope_metrics.metrics:
                     kind = metric.WhichOneof("data")
-                    if kind not in KINDS:
+                    if kind is None:
+                        continue
+                    if (reason := why_unusable(metric, kind)) is not None:
+                        self._reject(metric, kind, reason)
                         continue
                     points = []
                     identity = scope_bytes + metric.name.encode() + kind.encode()
@@ -94,7 +105,7 @@ class OtlpDecoder:
                         time = point.time_unix_nano
                         if time > latest:
                             latest = time
-                        if not self._is_new(origin.process, time, identity + point.SerializeToString()):
+                        if not self._is_new(origin.key, time, identity + point.SerializeToString()):
                             continue
                         if point.flags & NO_RECORDED_VALUE:
                             continue
@@ -108,7 +119,12 @@ class OtlpDecoder:
             if rest:
                 samples += self._by_the_rules(origin, rest)
             samples.sort(key=_measured_at)
-            yield Received(origin.process, samples, latest / 1e9)
+            yield Received(origin.process, origin.key, samples, latest / 1e9)
+
+    def _reject(self, metric: Any, kind: str, reason: str) -> None:
+        count = len(getattr(metric, kind).data_points)
+        self._ledger.recorded += count
+        self._ledger.reject("unusable", f"metric {metric.name[:200]!r}", reason, count=count)
 
     def _take(
         self, origin: Origin, scope: Any, metric: Any, kind: str, point: Any, samples: list[Sample]
@@ -173,13 +189,13 @@ class OtlpDecoder:
         return samples
 
     def _origin_of(self, resource: Any) -> Origin:
-        key = resource.SerializeToString()
+        key = blake2b(resource.SerializeToString(), digest_size=16).digest()
         origin = self._origins.get(key)
         if origin is None:
             attributes = attributes_of(resource.attributes)
             while len(self._origins) >= _MOST_ORIGINS:
                 self._origins.pop(next(iter(self._origins)))
-            origin = Origin(attributes, self._new_decoder())
+            origin = Origin(key, attributes, self._new_decoder())
             self._origins[key] = origin
         return origin
 

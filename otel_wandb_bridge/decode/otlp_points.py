@@ -26,7 +26,24 @@ from ..attributes import SETTLED_STEP
 NO_RECORDED_VALUE = 1
 """The flag of a data point that says: nothing was recorded (metrics data model, "Data point flags")."""
 
+OVERFLOW = "otel.metric.overflow"
+"""The attribute of the data point that an SDK puts in place of those beyond its cardinality limit."""
+
+KINDS = ("gauge", "sum", "histogram", "exponential_histogram")
+"""The kinds of metric that can be read; `summary` is what OTLP has besides."""
+
 _DEEPEST = 16
+
+
+def why_unusable(metric: Any, kind: str) -> str | None:
+    """Why no data point of a metric can be used; None where they can."""
+    if kind not in KINDS:
+        return f"a {kind} has no values of its own to write; export a histogram"
+    if not metric.name:
+        return "it has no name"
+    if kind != "gauge" and getattr(metric, kind).aggregation_temporality not in (1, 2):
+        return "its aggregation temporality must be delta or cumulative"
+    return None
 
 
 def attributes_of(pairs: Iterable[Any]) -> dict[str, Any]:

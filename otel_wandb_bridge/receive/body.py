@@ -4,14 +4,21 @@ Rules: OTLP specification 1.x, "OTLP/HTTP Request": protobuf or JSON, possibly c
 """
 
 import zlib
+from collections.abc import Callable
 
 from google.protobuf.message import DecodeError
-from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
+    ExportMetricsServiceRequest,
+    ExportMetricsServiceResponse,
+)
 
 from .otlp_json import request_of_json
 
 PROTOBUF = "application/x-protobuf"
 JSON = "application/json"
+
+Accept = Callable[[ExportMetricsServiceRequest, bytes], ExportMetricsServiceResponse]
+"""Takes a request and its protobuf bytes, and gives the response; raises `Refused`."""
 
 
 class Refused(Exception):
@@ -48,6 +55,7 @@ class Body:
         self._limit = limit
         self._chunks: list[bytes] = []
         self._size = 0
+        self._is_empty = True
         self._inflater = zlib.decompressobj(wbits=31) if encoding == "gzip" else None
 
     def take(self, chunk: bytes) -> None:
@@ -56,6 +64,7 @@ class Body:
         Raises:
             Refused: 413 past the limit, 400 for bytes that are not gzip.
         """
+        self._is_empty = self._is_empty and not chunk
         if self._inflater is None:
             self._keep(chunk)
             return
@@ -74,7 +83,7 @@ class Body:
         Raises:
             Refused: 400 where a compressed body is cut off.
         """
-        if self._inflater is not None and self._size and not self._inflater.eof:
+        if self._inflater is not None and not self._is_empty and not self._inflater.eof:
             raise Refused(400, "the gzip body is cut off")
         return b"".join(self._chunks)
 

@@ -7,27 +7,20 @@ from google.rpc.status_pb2 import Status
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceResponse
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from .body import JSON, PROTOBUF, Body, Refused, parse
+from .body import JSON, PROTOBUF, Accept, Body, Refused, parse
 from .otlp_json import json_of
 
 METRICS_PATH = "/v1/metrics"
-
-Accept = Callable[[Any, int], ExportMetricsServiceResponse]
-"""Takes a request and its size in bytes, and gives the response.
-
-Raises:
-    Refused: it is not accepted.
-"""
 
 
 def application(
     accept: Accept,
     *,
-    authorize: Callable[[str | None], bool],
+    allows: Callable[[str | None], bool],
     stats: Callable[[], Mapping[str, Any]],
     limit: int,
 ) -> Starlette:
@@ -35,31 +28,35 @@ def application(
 
     Args:
         accept: Called in a thread of a pool.
-        authorize: Told the `Authorization` header.
+        allows: Told the `Authorization` header.
         stats: What `/stats` shows.
         limit: How many bytes a request may have, after decompression.
     """
+
+    no_entry = Refused(401, "a bearer token is required: Authorization: Bearer …")
 
     async def export(request: Request) -> Response:
         media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         answers_json = media_type == JSON
         try:
-            if not authorize(request.headers.get("authorization")):
-                raise Refused(401, "a bearer token is required: Authorization: Bearer …")
+            if not allows(request.headers.get("authorization")):
+                raise no_entry
             body = Body(request.headers.get("content-encoding", ""), limit)
             async for chunk in request.stream():
                 body.take(chunk)
             response = await run_in_threadpool(_accept, accept, body, media_type)
         except Refused as refused:
             return _refusal(refused, answers_json)
+        except ClientDisconnect:  # nobody reads the answer
+            return Response(status_code=400)
         return _answer(response, answers_json)
 
     async def health(request: Request) -> Response:
         return JSONResponse({"status": "ok"})
 
     async def counts(request: Request) -> Response:
-        if not authorize(request.headers.get("authorization")):
-            return _refusal(Refused(401, "a bearer token is required: Authorization: Bearer …"), True)
+        if not allows(request.headers.get("authorization")):
+            return _refusal(no_entry, True)
         return JSONResponse(await run_in_threadpool(stats))
 
     return Starlette(
@@ -73,7 +70,8 @@ def application(
 
 def _accept(accept: Accept, body: Body, media_type: str) -> ExportMetricsServiceResponse:
     whole = body.whole()
-    return accept(parse(whole, media_type), len(whole))
+    request = parse(whole, media_type)
+    return accept(request, whole if media_type == PROTOBUF else request.SerializeToString())
 
 
 def _answer(message: Any, as_json: bool, status: int = 200, **headers: str) -> Response:

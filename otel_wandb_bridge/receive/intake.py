@@ -7,6 +7,10 @@ from collections.abc import Callable
 from typing import Any
 
 _logger = logging.getLogger("otel_wandb_bridge")
+_RETRY_SECONDS = 1.0
+
+_Item = tuple[Any, int] | threading.Event | bool | None
+"""A request and its size; an event to be set; True to settle; None to end."""
 
 
 class Intake:
@@ -14,15 +18,20 @@ class Intake:
 
     Args:
         take: Takes in one request. What it raises is logged.
+        settle: Hands on what has waited long enough (told True: all of it); called after each request and
+            when it is time. Gives the seconds until then; None: nothing waits.
         bound: How many bytes of requests wait at most.
 
     Thread-safety: safe from any thread.
     """
 
-    def __init__(self, take: Callable[[Any], None], bound: int) -> None:
+    def __init__(
+        self, take: Callable[[Any], None], settle: Callable[[bool], float | None], bound: int
+    ) -> None:
         self._take = take
+        self._settle = settle
         self._bound = bound
-        self._queue: queue.SimpleQueue[tuple[Any, int] | threading.Event | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[_Item] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._waiting = 0
         self._requests = 0
@@ -66,6 +75,10 @@ class Intake:
         self._queue.put(done)
         return done.wait(timeout)
 
+    def nudge(self) -> None:
+        """Have it settle soon."""
+        self._queue.put(True)
+
     def stop(self) -> None:
         """Take in what waits, and end the thread."""
         self._queue.put(None)
@@ -73,9 +86,23 @@ class Intake:
             self._thread.join()
 
     def _run(self) -> None:
-        while (each := self._queue.get()) is not None:
+        patience: float | None = None
+        while True:
+            each: _Item
+            try:
+                each = self._queue.get(timeout=patience)
+            except queue.Empty:
+                patience = self._settled(False)
+                continue
+            if each is None:
+                self._settled(True)
+                return
             if isinstance(each, threading.Event):
+                patience = self._settled(True)
                 each.set()
+                continue
+            if isinstance(each, bool):
+                patience = self._settled(False)
                 continue
             request, size = each
             try:
@@ -84,3 +111,12 @@ class Intake:
                 _logger.exception("a request that was accepted could not be taken in")
             finally:
                 self.release(size)
+            if self._queue.empty() or patience is None:
+                patience = self._settled(False)
+
+    def _settled(self, everything: bool) -> float | None:
+        try:
+            return self._settle(everything)
+        except Exception:
+            _logger.exception("what was accepted could not be handed on; it is tried again")
+            return _RETRY_SECONDS

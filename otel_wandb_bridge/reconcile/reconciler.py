@@ -70,6 +70,11 @@ class Reconciler:
         return self._watermark.step
 
     @property
+    def newest(self) -> int | None:
+        """The newest step that some source has come to."""
+        return self._newest
+
+    @property
     def sources(self) -> dict[str, Progress]:
         """Progress by source; read it, do not change it."""
         return self._watermark.sources

@@ -4,11 +4,13 @@ from .finish import before_finish
 from .run import INTERRUPTED, Run, active_run, is_of_another_process, next_step
 from .target import RunTarget
 from .terminal import tell
+from .writer import RunWriter
 
 __all__ = [
     "INTERRUPTED",
     "Run",
     "RunTarget",
+    "RunWriter",
     "active_run",
     "before_finish",
     "is_of_another_process",

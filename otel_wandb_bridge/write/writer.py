@@ -2,7 +2,7 @@
 
 import logging
 import math
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 from ..ledger import Ledger
@@ -72,9 +72,16 @@ class RunWriter:
         self.starting_step = self._next
         """The first step that the run takes: above 0 where it was resumed, forked or rewound."""
         self.config = RunConfig(run, ledger)
+        self.before_commit: Callable[[Sequence[tuple[Row, int]]], None] | None = None
+        """Told of rows that are about to be written, each with its `_step`; what it raises stops them."""
         self._summary = Summary(run, step_metric, ledger)
         self._failures = 0
         self._outbox = Outbox(run, ledger)
+
+    def continue_at(self, step: int) -> None:
+        """Begin at this `_step` where the run would begin lower: it has the rows below from elsewhere."""
+        self._next = max(self._next, step)
+        self.starting_step = max(self.starting_step, step)
 
     def begin(self) -> None:
         """Before a flush: learn which steps others have used up, so that W&B drops none of ours.
@@ -180,6 +187,8 @@ class RunWriter:
             if self._traffic.foreign_calls != self._seen_calls:
                 self.begin()
             step = self._step_of(row)
+            if self.before_commit is not None and step is not None:
+                self.before_commit([(row, step)])
             try:
                 self._log({**values, **stamp}, step, commit=True)
             except Exception as error:
@@ -205,6 +214,9 @@ class RunWriter:
             for prepared in self._outbox.rows:
                 steps.append(self._own_step(prepared.row))
                 self._next = steps[-1] + 1
+            if self.before_commit is not None:
+                rows = [prepared.row for prepared in self._outbox.rows]
+                self.before_commit(list(zip(rows, steps, strict=True)))
             self._traffic.may_be_open = False
             self._outbox.send(steps, lambda: next_step(self.run))
             if self._outbox.rows:

@@ -1,0 +1,176 @@
+"""The journal's part in the pipeline: which samples are in rows that the run has."""
+
+import logging
+from collections import deque
+from collections.abc import Sequence
+from typing import Any
+
+from ..exporter import WandbMetricExporter
+from ..records import Row
+from ..write.run import is_shared
+from .committed import Committed
+from .journal import Commit, Journal, Release
+from .resumed import Resumed, file_of, resumed
+
+_logger = logging.getLogger("otel_wandb_bridge")
+
+CLEAN = "clean"
+"""The fact that everything was written when the journal was closed."""
+_RUN = "run"
+_FILES = "files"
+
+SAFE_ROWS = 2_000
+"""A row is safe once so many were written after it: W&B's service keeps 32 KiB of them in memory."""
+_KEPT_SHARE = 16
+"""Safe requests are kept, too, up to this fraction of the journal: W&B may be far behind with uploads."""
+
+
+class JournalMemory:
+    """Notes in the journal what is written, and knows after a restart what was.
+
+    Rows are noted *before* they are written, and after a restart those that the run does not have are
+    forgotten: W&B keeps a prefix of what it is given. So a sample is in a row that the run has, or it is
+    handed to the pipeline again; never both, never neither.
+
+    Args:
+        journal: Where.
+        resumed: What the run has.
+
+    Thread-safety: none; the pipeline's lock guards it.
+    """
+
+    def __init__(self, journal: Journal, resumed: Resumed) -> None:
+        self._journal = journal
+        self._resumed = resumed
+        journal.start_over(resumed.starting_step)
+        releases = journal.releases()
+        commits = journal.commits()
+        epochs = [each.epoch for each in releases] + [each.epoch for each in commits]
+        self.epoch = 1 + max(epochs, default=0)
+        self._before: dict[tuple[int, int], list[Release]] = {}
+        for each in releases:
+            self._before.setdefault((each.request, each.part), []).append(each)
+        self._committed: dict[int, Committed] = {}
+        for row in commits:
+            self._committed.setdefault(row.epoch, Committed()).add(row)
+        self.release = 0
+        """The number of the last release."""
+        self._marks: list[Release] = []
+        self._open_parts: dict[int, int] = {}
+        self._last: dict[int, tuple[int, int | None]] = {}
+        self._waiting: deque[int] = deque()
+        self._rows: deque[Commit] = deque()
+        self._safe = Committed()
+
+    @property
+    def starting_step(self) -> int:
+        """The first `_step` that the run does not have."""
+        return self._resumed.starting_step
+
+    def total(self, key: str) -> Any:
+        """What a running total has come to; None: W&B knows."""
+        value = self._resumed.values.get(key)
+        return value if isinstance(value, (int, float)) else None
+
+    def has(self, request: int, part: int, step: int | None) -> bool:
+        """Whether a row that the run has holds a sample of a request, from before the restart."""
+        nothing = Committed()
+        return any(
+            self._committed.get(each.epoch, nothing).has(each.release, step, each.newest)
+            for each in self._before.get((request, part), ())
+        )
+
+    def taken(self, request: int, parts: int) -> None:
+        """A request was taken in: so many of its parts are to be released."""
+        self._waiting.append(request)
+        self._open_parts[request] = parts
+        self._last[request] = (0, None)
+
+    def released(self, parts: Sequence[tuple[int, int]], newest: int | None) -> int:
+        """Parts of requests (request, part) are about to be handed to the pipeline. Gives their release.
+
+        Args:
+            parts: Which.
+            newest: The newest step of all once they are in.
+        """
+        self.release += 1
+        for request, part in parts:
+            self._marks.append(Release(request, part, self.epoch, self.release, newest))
+            self._open_parts[request] -= 1
+            self._last[request] = (self.release, newest)
+        return self.release
+
+    def note(self, rows: Sequence[tuple[Row, int]]) -> None:
+        """Rows are about to be written.
+
+        Raises:
+            sqlite3.Error: they cannot be noted, and so must not be written.
+        """
+        commits = [Commit(step, self.epoch, row.step, row.late, row.through) for row, step in rows]
+        self._journal.note(self._marks, commits)
+        self._marks.clear()
+        self._rows.extend(commits)
+        while len(self._rows) > SAFE_ROWS:
+            self._safe.add(self._rows.popleft())
+        if self._journal.bytes > self._journal.max_bytes // _KEPT_SHARE:
+            self._prune(self._safe)
+
+    def make_room(self) -> None:
+        """The journal is full: forget what is written, though W&B may still lose it."""
+        self.note(())
+        everything = Committed(self._rows)
+        if everything.step is None:
+            everything = self._safe
+        if self._prune(everything):
+            _logger.warning(
+                "journal %s: it is full, so requests are forgotten whose rows were written only just now; "
+                "raise max_journal_bytes",
+                self._journal.path,
+            )
+
+    def _prune(self, committed: Committed) -> bool:
+        done: list[int] = []
+        while self._waiting and self._is_done(self._waiting[0], committed):
+            request = self._waiting.popleft()
+            done.append(request)
+            del self._open_parts[request], self._last[request]
+        if done:
+            self._journal.prune(done, self.epoch)
+        return bool(done)
+
+    def _is_done(self, request: int, committed: Committed) -> bool:
+        if self._open_parts[request]:
+            return False
+        release, newest = self._last[request]
+        return not release or committed.has(release, newest, newest)
+
+
+def recall(journal: Journal, exporter: WandbMetricExporter) -> JournalMemory:
+    """What a journal knows of the run that an exporter writes, and the journal made this run's.
+
+    Raises:
+        ValueError: there is no run, it numbers its rows itself, or the journal holds another run's.
+    """
+    run = exporter.run
+    if run is None:
+        raise ValueError("a journal belongs to a run: call wandb.init before the receiver is started")
+    if is_shared(run):
+        raise ValueError('a journal needs rows with numbers, which runs in mode="shared" do not take')
+    name = getattr(run, "id", None)
+    before = journal.fact(_RUN)
+    if before != name:
+        if before is not None and not journal.fact(CLEAN):
+            raise ValueError(
+                f"journal {journal.path} holds what is not yet in run {before!r}, and this is {name!r}; "
+                f"go on with wandb.init(id={before!r}, resume='allow'), or use another file"
+            )
+        journal.clear()
+    files = journal.fact(_FILES)
+    earlier = [str(file) for file in files] if isinstance(files, list) else []
+    has = resumed(run, earlier, exporter.options.step_metric)
+    journal.write_down(_RUN, name)
+    journal.write_down(CLEAN, False)
+    file = file_of(run)
+    if file is not None and file not in earlier:
+        journal.write_down(_FILES, [*earlier, file])
+    return JournalMemory(journal, has)

@@ -12,6 +12,7 @@ from .attributes import LANE_SCOPE, OWN_SCOPE
 from .exporter import WandbMetricExporter
 from .record.lane_gauges import LaneGauges, global_gauges
 from .stats import Stats
+from .uninterrupted import uninterrupted
 from .write import Run
 
 if TYPE_CHECKING:
@@ -101,6 +102,7 @@ class Bridge:
         """
         return self._exporter.flush_everything(timeout_millis)
 
+    @uninterrupted
     def shutdown(self) -> None:
         """Commit everything and stop. The run stays open: it is the caller's to finish.
 

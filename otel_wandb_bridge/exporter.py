@@ -5,7 +5,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Collection, Iterator, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from opentelemetry.metrics import Instrument
 from opentelemetry.sdk.metrics import (
@@ -31,17 +31,20 @@ from .flusher import Flusher
 from .lifecycle import Lifecycle, is_any_bound
 from .pipeline import Pipeline
 from .record import INSTRUMENTS, DirectLane, Intake, StepAggregation
+from .record.lane import Entry
 from .record.sdk import readers_of
 from .records import Bundle, Sample
 from .resource import Announcer, described
 from .selfmetrics import SelfMetrics, data_points_in
 from .stats import Stats, stats_of
+from .uninterrupted import is_within, start, uninterrupted
 from .verdict import Strictness
 from .write import Run
 
 _logger = logging.getLogger("otel_wandb_bridge")
 _RETRY_SECONDS = 2.0
 _living: "weakref.WeakSet[WandbMetricExporter]" = weakref.WeakSet()
+_T = TypeVar("_T")
 _OBSERVABLE = (ObservableCounter, ObservableGauge, ObservableUpDownCounter)
 
 
@@ -189,6 +192,7 @@ class WandbMetricExporter(MetricExporter):
             renew=self._renew,
             signal_grace=self.options.signal_grace,
         )
+        start()
         _living.add(self)
 
     def export(
@@ -199,28 +203,9 @@ class WandbMetricExporter(MetricExporter):
         Returns:
             `FAILURE` where W&B interrupted the writing; nothing is lost by that, the rows are tried again.
         """
-        deadline = time.monotonic() + timeout_millis / 1e3
-        with self._self_metrics.operation(data_points_in(metrics_data)) as operation, self._lock.held():
-            self._exports += 1
-            if self._pipeline.target.is_over:
-                self._pipeline.is_superseded = is_any_bound()
-            decoded = self._decoder.decode(metrics_data)
-            if self._lifecycle.is_shut_down:
-                self._refuse(decoded.samples)
-                operation.error, operation.is_final = "already_shutdown", True
-                return MetricExportResult.FAILURE
-            self._pipeline.describe("resource", described(metrics_data))
-            succeeded = self._pipeline.take(
-                decoded.samples,
-                self._batches(decoded.collected_at),
-                until=decoded.collected_at,
-                deadline=deadline,
-            )
-            if not succeeded:
-                operation.error = self._pipeline.interrupted_by or "timeout"
-            self._set_alarm(succeeded)
-        return MetricExportResult.SUCCESS if succeeded else MetricExportResult.FAILURE
+        return self._export(metrics_data, time.monotonic() + timeout_millis / 1e3)
 
+    @uninterrupted
     def force_flush(self, timeout_millis: float = 10_000) -> bool:
         """Commit everything that was collected, in ascending order, whatever it waits for.
 
@@ -238,6 +223,7 @@ class WandbMetricExporter(MetricExporter):
         self.raise_what_was_lost()
         return flushed
 
+    @uninterrupted
     def shutdown(self, timeout_millis: float = 30_000, **kwargs: Any) -> None:
         """Commit everything, and let go of the run. What comes later is rejected and counted.
 
@@ -260,6 +246,7 @@ class WandbMetricExporter(MetricExporter):
             self._strictness.check(self.stats())
 
     @property
+    @uninterrupted
     def run(self) -> Run | None:
         """The run that is written; None where there is none yet, or it is over. May wait for a flush."""
         with self._lock.held():
@@ -292,6 +279,7 @@ class WandbMetricExporter(MetricExporter):
             refused=late_comers,
         )
 
+    @uninterrupted
     def writes(self, run: Run) -> bool:
         """Whether the rows go to `run`, now or as soon as there are some. May wait for a flush."""
         if self._lifecycle.is_shut_down or self._pipeline.target.is_bound:
@@ -327,20 +315,37 @@ class WandbMetricExporter(MetricExporter):
         Returns:
             False where it could not: no reader is known, or a collection failed (which is logged).
         """
-        self.entrances.drain()
-        readers = readers_of(self._aggregation) if self._may_collect() else []
-        if not readers:
-            with self._lock.held():
-                self._pipeline.take([], self._batches(None))
-            return False
-        succeeded = [self._collected(reader, timeout_millis) for reader in readers]
-        return all(succeeded)
+        return not self._is_exporting_here() and self._collect(timeout_millis)
 
     def flush_everything(self, timeout_millis: float) -> bool:
         """Collect what has been recorded, and commit all of it; see `Bridge.force_flush`."""
-        deadline = time.monotonic() + timeout_millis / 1e3
-        collected = self.collect(timeout_millis)
-        return self.force_flush(max(0.0, deadline - time.monotonic()) * 1e3) and collected
+        if self._is_exporting_here():
+            return self.force_flush(timeout_millis)
+        return self._flush_everything(timeout_millis)
+
+    @uninterrupted
+    def look_at_lane(self, look: Callable[[tuple[Entry, ...]], _T]) -> _T:
+        """Call `look` with what waits in the direct lane, while no flush takes it out."""
+        with self._lock.held():
+            return look(self._lane.peek())
+
+    @uninterrupted
+    def write_before_summary(self, keys: Collection[str] | None, *, is_set: bool) -> None:
+        """The program is about to read these keys of the run's summary (None: all), or to write them.
+
+        What was logged under them before, and still waits, is committed first.
+        """
+        with self._lock.held():
+            if keys is None or self._lane.holds(keys) or self._pipeline.holds(keys):
+                self._pipeline.take([], self._batches(None))
+                self._pipeline.commit(everything=True)
+            writer = self._pipeline.target.writer()
+            if is_set and keys is not None and writer is not None:
+                writer.summary_was_set(keys)
+
+    def is_flushing_here(self) -> bool:
+        """Whether this very thread is in the middle of a flush."""
+        return self._lock.is_held_here()
 
     def flush_every(self, seconds: float) -> None:
         """Flush what the direct lane holds without a reader: the SDK is disabled (`OTEL_SDK_DISABLED`)."""
@@ -356,6 +361,51 @@ class WandbMetricExporter(MetricExporter):
             first, self._refused = not self._refused, self._refused + count
         if first:
             _logger.warning("shutdown: Bridge.log: it is used after the shutdown")
+
+    @uninterrupted
+    def _export(self, metrics_data: MetricsData, deadline: float) -> MetricExportResult:
+        with self._self_metrics.operation(data_points_in(metrics_data)) as operation, self._lock.held():
+            self._exports += 1
+            if self._pipeline.target.is_over:
+                self._pipeline.is_superseded = is_any_bound()
+            decoded = self._decoder.decode(metrics_data)
+            if self._lifecycle.is_shut_down:
+                self._refuse(decoded.samples)
+                operation.error, operation.is_final = "already_shutdown", True
+                return MetricExportResult.FAILURE
+            self._pipeline.describe("resource", described(metrics_data))
+            succeeded = self._pipeline.take(
+                decoded.samples,
+                self._batches(decoded.collected_at),
+                until=decoded.collected_at,
+                deadline=deadline,
+            )
+            if not succeeded:
+                operation.error = self._pipeline.interrupted_by or "timeout"
+            self._set_alarm(succeeded)
+        return MetricExportResult.SUCCESS if succeeded else MetricExportResult.FAILURE
+
+    @uninterrupted
+    def _collect(self, timeout_millis: float = 30_000) -> bool:
+        self.entrances.drain()
+        readers = readers_of(self._aggregation) if self._may_collect() else []
+        if not readers:
+            with self._lock.held():
+                self._pipeline.take([], self._batches(None))
+            return False
+        succeeded = [self._collected(reader, timeout_millis) for reader in readers]
+        return all(succeeded)
+
+    @uninterrupted
+    def _flush_everything(self, timeout_millis: float) -> bool:
+        deadline = time.monotonic() + timeout_millis / 1e3
+        collected = self._collect(timeout_millis)
+        return self.force_flush(max(0.0, deadline - time.monotonic()) * 1e3) and collected
+
+    def _is_exporting_here(self) -> bool:
+        # A signal handler has come to this thread while its reader holds locks: to collect once more would
+        # wait for this very thread.
+        return is_within(WandbMetricExporter.export, self)
 
     def _may_collect(self) -> bool:
         # In a forked child the reader's locks may be held for ever by a thread that is not there any more,
@@ -410,7 +460,7 @@ class WandbMetricExporter(MetricExporter):
 
     def _flush_early(self) -> None:
         exports = self._exports
-        self.collect()
+        self._collect()
         with self._lock.held():
             if exports == self._exports:  # nothing was new, and so the reader did not export
                 self._set_alarm(self._pipeline.take([], self._batches(None)))

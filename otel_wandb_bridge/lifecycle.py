@@ -12,6 +12,7 @@ from .flush_lock import FlushLock
 from .pipeline import Pipeline
 from .record.clock import STEP_CLOCK
 from .signals import protect, release
+from .uninterrupted import uninterrupted
 from .write import INTERRUPTED, Run, before_finish
 
 _logger = logging.getLogger("otel_wandb_bridge")
@@ -88,20 +89,32 @@ class Lifecycle:
             _logger.warning("the run is finished from within a flush; what is not written yet is lost")
             self._pipeline.finish_run()
             return
-        with self._lock.held():
-            concerned = not self.is_shut_down and self._pipeline.target.writes(run)
+        concerned = self._is_concerned(run)
         if concerned:
             self._collect()
-            with self._lock.held():
-                self._drain()
-                self._pipeline.finish_run()
+            self._finish()
         if (concerned or self.is_shut_down) and not is_any_bound():
             STEP_CLOCK.reset()
+
+    @uninterrupted
+    def _is_concerned(self, run: Run | None) -> bool:
+        with self._lock.held():
+            return not self.is_shut_down and self._pipeline.target.writes(run)
+
+    @uninterrupted
+    def _finish(self) -> None:
+        with self._lock.held():
+            self._drain()
+            self._pipeline.finish_run()
 
     def _before_exit(self) -> None:
         if self.is_shut_down or self._lock.is_held_here():
             return
         self._collect()
+        self._write_the_last()
+
+    @uninterrupted
+    def _write_the_last(self) -> None:
         with self._lock.held():
             self._drain()
             self._pipeline.say_what_is_left()

@@ -1,8 +1,9 @@
 """Short turns: a flush in the background hands the interpreter back to the training thread all the time."""
 
-import threading
 import time
 from collections.abc import Callable
+
+from .uninterrupted import is_for_main
 
 SLICE = 0.0005
 """Seconds of work between two yields. Without one, the interpreter takes a thread off after 5 ms (Python
@@ -40,7 +41,7 @@ class Pacer:
 
     def begin(self) -> None:
         """A flush begins. In the main thread it is not paced: whoever called it waits for it."""
-        self._is_on = threading.current_thread() is not threading.main_thread()
+        self._is_on = not is_for_main()
         self._turns, self._waited = 0, 0.0
         self._began = self._clock()
         self._turn_ends = self._began + SLICE

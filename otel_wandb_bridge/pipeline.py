@@ -247,6 +247,10 @@ class Pipeline:
     def _dated(self, row: Row) -> Row:
         return replace(row, through=self.through)
 
+    def holds(self, keys: Collection[str]) -> bool:
+        """Whether a value that was taken in waits under one of these keys."""
+        return self._reconciler.holds(keys) or any(sample.key in keys for sample in self._deferred)
+
     def finish_run(self) -> None:
         """The run is about to finish: let it go. Where `wandb.run` is followed, the next run starts over."""
         had_run = self._writer_is_known

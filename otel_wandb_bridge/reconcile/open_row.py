@@ -1,6 +1,6 @@
 """A row in the making: the samples of one step, merged as they come."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from copy import copy
 from typing import Any, final
 
@@ -287,6 +287,11 @@ def size_of(item: Sample | Bundle) -> int:
 def places_of(item: Sample | Bundle) -> list[SlotKey]:
     """Where its values are held, in their order."""
     return [slot_key(key, item.source) for key in (item.values if type(item) is Bundle else (item.key,))]
+
+
+def keys_of(item: Sample | Bundle) -> Collection[str]:
+    """The keys of its values."""
+    return item.values.keys() if type(item) is Bundle else (item.key,)
 
 
 def _priority(bundle: Bundle) -> int:

@@ -4,13 +4,13 @@ Pure: no thread, no clock of its own, no W&B, no OpenTelemetry.
 """
 
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, NamedTuple
 
 from ..ledger import Ledger
 from ..records import Bundle, Kind, Manner, Row, Sample
 from .lateness import Lateness
-from .open_row import OpenRow, places_of, size_of
+from .open_row import OpenRow, keys_of, places_of, size_of
 from .policy import Policy
 from .row_queue import RowQueue
 from .shares import SlotKey, key_of, slot_key, standing, total_keys
@@ -187,6 +187,15 @@ class Reconciler:
         self._ledger.written += head.row.samples - unwritable
         self._ledger.rows += 1
         self._ledger.late_rows += head.row.late
+
+    def holds(self, keys: Collection[str]) -> bool:
+        """Whether a value waits under one of these keys."""
+        wanted = frozenset(keys)
+        rows = (*self._rows, *self._late, *self._further)
+        riders = (*(sample for _, sample in self._riders), *(each for row in rows for each in row.riders))
+        return any(not wanted.isdisjoint(map(key_of, row.slots)) for row in rows) or any(
+            not wanted.isdisjoint(keys_of(each)) for each in (*riders, *self._folding)
+        )
 
     def shed(self, count: int) -> int:
         """Give up `count` samples, the lowest priorities first and of these the lowest steps.

@@ -2,7 +2,7 @@
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from threading import Lock
 from typing import Any, Protocol
 
@@ -113,6 +113,14 @@ class DirectLane:
     def entries(self) -> int:
         """How many calls wait for the next flush."""
         return len(self._entries)
+
+    def peek(self) -> tuple[Entry, ...]:
+        """The calls that wait for the next flush."""
+        return tuple(self._entries)
+
+    def holds(self, keys: Collection[str]) -> bool:
+        """Whether a value waits for the next flush under one of these keys."""
+        return any(not entry[_VALUES].keys().isdisjoint(keys) for entry in self.peek())
 
     def waiting(self) -> tuple[int, int]:
         """How many values wait for the next flush, and how many were shed since the last."""

@@ -83,6 +83,15 @@ class WandbCalls:
         """Say where W&B's own count of steps stands."""
         self._count = step
 
+    def count_after(self, entries: Iterable[tuple[Any, ...]]) -> int:
+        """Where W&B's own count of steps would stand after the calls that were read, and these entries."""
+        count = self._count
+        for entry in entries:
+            if entry[0] is self:
+                call = Waiting._make(entry[1:])
+                count = _counted(count, call.step, call.commit)
+        return count
+
     @property
     def waiting(self) -> int:
         """How many values `commit=False` holds back."""
@@ -142,7 +151,7 @@ class WandbCalls:
             self._partial = bundle
             logger.debug("commit=False from %s: %d values wait for the next call", source, len(bundle.values))
             return sealed
-        self._count += 1
+        self._count = _counted(self._count, None, call.commit)
         self._place(bundle)
         if call.site is None and bundle.manner is Manner.RIDES:
             bundle.manner = Manner.JOINS
@@ -227,10 +236,8 @@ class WandbCalls:
         """What W&B would drop must not overwrite what it would keep: its count of steps is kept here too."""
         if step < 0:
             return Manner.STANDS_ALONE
-        if step < self._count:
-            return Manner.RIDES
-        self._count = step + 1 if commit else step
-        return Manner.JOINS
+        before, self._count = self._count, _counted(self._count, step, commit)
+        return Manner.RIDES if step < before else Manner.JOINS
 
     def _move(self, step: int) -> None:
         now = self._current
@@ -246,6 +253,15 @@ def _merged(before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:
         if isinstance(before[key], dict) and isinstance(after[key], dict):
             merged[key] = joined(before[key], after[key])
     return merged
+
+
+def _counted(count: int, step: Any, commit: bool | None) -> int:
+    """W&B's own count of steps after a call: the step of the row that it has in the making."""
+    if step is None:
+        return count if commit is False else count + 1
+    if type(step) is not int or step < count:  # W&B drops the call
+        return count
+    return step + 1 if commit else step
 
 
 class Announcements:

@@ -24,6 +24,7 @@ from typing import Any
 import wandb
 from opentelemetry.context import get_current
 from wandb import wandb_run
+from wandb.proto.wandb_internal_pb2 import PartialHistoryRequest  # type: ignore[attr-defined]
 
 from ..attributes import LARGEST_STEP
 from ..record.clock import STEP_CLOCK
@@ -35,6 +36,7 @@ from ..write.traffic import foresee, is_own
 from .calls import Waiting
 from .capture import captured
 from .routes import ROUTES, Route, Settings
+from .run_views import show_what_waits
 
 logger = logging.getLogger("wandb_step_fix")
 
@@ -58,6 +60,7 @@ def patch(settings: Settings) -> None:
         _take_off.append(around(wandb_run.Run, "_log", _catch, outermost=True))
         _take_off.append(watch_definitions())
         _take_off.append(_replace_log(hook_of(wandb_run.Run, "_log")))
+        _take_off.extend(show_what_waits())
         _take_off.append(after_init(foresee))
         if wandb.run is not None:
             foresee(wandb.run)
@@ -124,6 +127,7 @@ def _replace_log(catching: Hook) -> Callable[[], None]:
             route is not None
             and type(data) is dict
             and (step is None or (type(step) is int and step <= LARGEST_STEP))
+            and (commit is None or commit is True or commit is False)
             and not (args or more or is_own(data))
             and _has_text_keys(data)
             and catching.is_on_top()  # else somebody has wrapped `_log`, and wants to see each call
@@ -167,10 +171,10 @@ def _is_of_wandb(function: Any) -> bool:
     return str(getattr(getattr(function, "__code__", None), "co_filename", "")).startswith(_WANDB)
 
 
-def _has_text_keys(data: dict[Any, Any]) -> bool:
+def _has_text_keys(data: Mapping[Any, Any]) -> bool:
     try:
-        "".join(data)
-    except TypeError:
+        "".join(data).encode()  # a lone surrogate is no text for W&B
+    except (TypeError, UnicodeEncodeError):
         return False
     return True
 
@@ -186,8 +190,10 @@ def _catch(
     settings = _settings
     if settings is not None and not more and not is_own(data):
         usable, number = _usable(data, step)
-        if usable and _caught(run, dict(data), number, commit, settings):
-            return None
+        if usable and _is_commit(commit):
+            whether = None if commit is None else bool(commit)
+            if _caught(run, dict(data), number, whether, settings):
+                return None
     given = () if data is _MISSING else (data,)
     return call(run, *given, step=step, commit=commit, **more)
 
@@ -212,7 +218,7 @@ def _caught(
 
 def _usable(data: Any, step: Any) -> tuple[bool, int | None]:
     """Whether W&B would take the call; what it would not, it is to refuse in its own words."""
-    if not isinstance(data, Mapping) or any(not isinstance(key, str) for key in data):
+    if not isinstance(data, Mapping) or not _has_text_keys(data):
         return False, None
     if step is None:
         return True, None
@@ -221,6 +227,15 @@ def _usable(data: Any, step: Any) -> tuple[bool, int | None]:
     except TypeError:
         return False, None
     return not isinstance(step, bool) and abs(number) <= LARGEST_STEP, number
+
+
+def _is_commit(commit: Any) -> bool:
+    """Whether W&B takes it for one: it is a field of its protocol."""
+    try:
+        PartialHistoryRequest().action.flush = False if commit is None else commit
+    except Exception:
+        return False
+    return True
 
 
 def _caller(frame: FrameType) -> FrameType:

@@ -52,6 +52,16 @@ class Axes:
         if step_metric or options:
             self.version += 1
 
+    def says_anything_of(self, key: str) -> bool:
+        """Whether a definition names the key, or a glob matches it."""
+        stems = (*tuple(self._globs), *tuple(self._options))
+        return key in self._named or any(key.startswith(stem) for stem in stems)
+
+    @property
+    def has_globs(self) -> bool:
+        """Whether there is a glob, for whatever."""
+        return bool(self._globs or self._options)
+
     def options_of(self, key: str) -> dict[str, Any]:
         """What a glob says of a key besides the axis: a definition by name is to say it again."""
         stems = [stem for stem in tuple(self._options) if key.startswith(stem)]

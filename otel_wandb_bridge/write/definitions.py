@@ -7,12 +7,17 @@ from ..ledger import Ledger
 from .axes import axes_of, defining, watch_definitions
 from .run import Run
 
+MANY = 500
+"""From more new keys in one row on, a glob defines them."""
+
 
 class Definitions:
     """What `define_metric` was told of the keys of one run.
 
     Exact names and no `step_sync`: overlapping globs bind at random, and `step_sync` copies the last step
-    seen into rows that lack it.
+    seen into rows that lack it. Where a row brings more than `MANY` new keys, and nobody has a glob, one of
+    ours stands for all keys of which nobody else says anything: each definition costs as much as writing
+    thirty values.
 
     Args:
         run: The run.
@@ -34,6 +39,7 @@ class Definitions:
         self._version = self._others.version
         self._names: dict[str, str] = {}
         self._keys: dict[str, str] = {}
+        self._is_globbed = False
         self._define_axis(axis)
         self.close = watch_definitions()
         """To be called when the run is let go of."""
@@ -45,13 +51,17 @@ class Definitions:
             self._follow()
         if values.keys() <= self._keys.keys() and dict not in map(type, values.values()):
             return
-        for name in _names(values):
-            if name not in self._names:
-                theirs = self._others.of(_key(name))
-                if theirs is None:
-                    self._bind(name, self.axis)
-                else:
-                    self._names[name] = theirs
+        new = [name for name in _names(values) if name not in self._names]
+        if len(new) > MANY and not self._is_globbed and not self._others.has_globs:
+            self._is_globbed = self._call(self.axis, "*")
+        for name in new:
+            theirs = self._others.of(_key(name))
+            if self._is_globbed and not self._others.says_anything_of(_key(name)):
+                self._names[name] = self.axis
+            elif theirs is None or (self._is_globbed and not self._others.names_axis_of(_key(name))):
+                self._bind(name, theirs or self.axis)  # by its name, for a glob of ours matches it, too
+            else:
+                self._names[name] = theirs
         self._keys.update((key, self._names[_name(key)]) for key in values)
 
     def further_axes(self, values: Mapping[str, Any]) -> list[str]:
@@ -75,6 +85,7 @@ class Definitions:
 
     def _define_axis(self, axis: str) -> None:
         self.axis = axis
+        self._is_globbed = False
         self._names = {_name(axis): ""}
         self._keys = {axis: ""}
         with defining():
@@ -84,7 +95,7 @@ class Definitions:
         """Somebody has defined axes meanwhile; by itself, a glob of theirs takes no name back from us."""
         for name, axis in [*self._names.items()]:
             theirs = self._others.of(_key(name))
-            if axis == self.axis and theirs is None and self._others.options_of(_key(name)):
+            if axis == self.axis and theirs is None and self._must_be_said_again(_key(name)):
                 self._bind(name, axis)
             if not axis or theirs is None or theirs == axis:
                 continue
@@ -94,16 +105,24 @@ class Definitions:
                 self._names[name] = theirs
         self._keys = {key: self._names[_name(key)] for key in self._keys}
 
+    def _must_be_said_again(self, key: str) -> bool:
+        by_glob_alone = self._is_globbed and self._others.says_anything_of(key)
+        return by_glob_alone or bool(self._others.options_of(key))
+
     def _bind(self, name: str, axis: str) -> None:
         self._names[name] = axis
         if name.startswith("_") or "*" in name:  # W&B's own; a glob would define other keys
             return
+        self._call(axis, name, **self._others.options_of(_key(name)))
+
+    def _call(self, axis: str, name: str, **options: Any) -> bool:
         try:
             with defining():
-                options = self._others.options_of(_key(name))
                 self._run.define_metric(name, step_metric=axis, step_sync=False, **options)
         except Exception as error:
             self._ledger.say_once("axis", repr(_key(name)), f"W&B refused to define it: {error!r}")
+            return False
+        return True
 
 
 def _names(values: Mapping[Any, Any], prefix: str = "") -> Iterator[str]:

@@ -1,12 +1,15 @@
 """What the bridge asks of a W&B run: public names only."""
 
 import os
+import threading
 from typing import Any, Protocol
 
 import wandb
 
 INTERRUPTED = 255
 """The exit code by which W&B marks a run whose program was interrupted (Ctrl-C) as killed."""
+
+_asking: set[int] = set()
 
 
 class Run(Protocol):
@@ -73,6 +76,16 @@ def next_step(run: Run) -> int:
     After a resume `run.step` answers 0 until the first row (wandb 0.28 and later), so the step at which the
     run started counts too.
     """
-    starting: int = getattr(run, "starting_step", 0) or 0
-    current: int = getattr(run, "step", 0) or 0
+    thread = threading.get_ident()
+    _asking.add(thread)
+    try:
+        starting: int = getattr(run, "starting_step", 0) or 0
+        current: int = getattr(run, "step", 0) or 0
+    finally:
+        _asking.discard(thread)
     return max(starting, current)
+
+
+def is_asking() -> bool:
+    """Whether it is the bridge itself that asks a run for its step."""
+    return threading.get_ident() in _asking

@@ -4,6 +4,7 @@ W&B's summary shows what was logged last. After a late row, that is not what bel
 """
 
 import math
+from collections.abc import Iterable
 from typing import Any
 
 from ..ledger import Ledger
@@ -62,6 +63,13 @@ class Summary:
         if self._to_restore:
             for key in values:
                 self._to_restore.pop(key, None)
+
+    def was_set(self, keys: Iterable[str]) -> None:
+        """The program itself writes these keys: what stands there is in the run's summary from now on."""
+        for key in keys:
+            self._to_restore.pop(key, None)
+            self._steps.setdefault(key, self._newest)
+            self._values[key] = _NOT_KEPT
 
     def settle(self) -> None:
         """Restore what late rows have overwritten."""

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from ..uninterrupted import stays
 from .hooks import around
 from .run import Run
 from .shared_count import SharedCount
@@ -137,6 +138,7 @@ def is_own(values: Any) -> bool:
     return bool(_own) and values is not None and _own.get(threading.get_ident()) is values
 
 
+@stays  # it holds the lock that a flush needs
 def _count_and_log(
     call: Callable[..., Any], run: Any, data: Any, step: Any = None, commit: Any = None, **more: Any
 ) -> Any:

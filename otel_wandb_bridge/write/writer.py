@@ -2,7 +2,7 @@
 
 import logging
 import math
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any
 
 from ..ledger import Ledger
@@ -161,6 +161,10 @@ class RunWriter:
             for key, error in refused.items():
                 self._ledger.written -= 1
                 self._ledger.reject("unwritable", repr(key), f"W&B says {error!r}")
+
+    def summary_was_set(self, keys: Iterable[str]) -> None:
+        """The program writes these keys of the run's summary by itself."""
+        self._summary.was_set(keys)
 
     def put_into_summary(self, values: dict[str, Any]) -> None:
         """Put values that are no row's into the run's summary. Never raises."""

@@ -6,13 +6,13 @@ import os
 import subprocess
 import sys
 import textwrap
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from otel_wandb_bridge.testing import read_rows
+from otel_wandb_bridge.testing import read_rows, read_summary
 
 SURROUNDINGS = {
     "WANDB_MODE": "offline",
@@ -70,6 +70,7 @@ class StoredRun:
     rows: list[dict[str, Any]]
     files: Path
     """The directory that holds its media."""
+    summary: dict[str, Any] = field(default_factory=dict)
 
     def values(self, key: str) -> list[Any]:
         """What was written under a key, in the order of the file."""
@@ -144,6 +145,7 @@ def _run(source: str, directory: Path, timeout: float, more: dict[str, str]) -> 
             facts |= json.loads(line)
     files = (directory / "wandb").glob("*run-*/*.wandb")
     runs = {
-        file.stem.removeprefix("run-"): StoredRun(read_rows(file), file.parent / "files") for file in files
+        file.stem.removeprefix("run-"): StoredRun(read_rows(file), file.parent / "files", read_summary(file))
+        for file in files
     }
     return Outcome(ended.returncode, ended.stdout, ended.stderr, runs, facts)

@@ -116,7 +116,23 @@ def the_step(run):
         run.log({"loss": step, "global_step": step * 10})
 
 
+def many_keys(run):
+    run.define_metric("named", summary="max")
+    run.log({**{f"k/{number}": number for number in range(600)}, "named": 1}, step=0)
+    flush()
+    run.log({"more": 1, "epoch": 3}, step=1)
+    run.define_metric("k/1*", step_metric="epoch")
+    run.define_metric("more", summary="min")
+    run.log({"k/1": 2, "k/2": 2, "k/1new": 1, "new": 1}, step=2)
+
+
+def many_keys_and_a_glob(run):
+    run.define_metric("k/1*", step_metric="epoch")
+    run.log({**{f"k/{number}": number for number in range(600)}, "epoch": 1}, step=0)
+
+
 for scenario in (
+    many_keys, many_keys_and_a_glob,
     names, saved, globs, all_keys, some_keys, defined_later, all_defined_later, redefined, without_an_axis,
     not_the_step, the_step,
 ):
@@ -419,3 +435,20 @@ def test_definitions_of_one_run_are_not_of_the_next(runs):
     """They have many keys in common."""
     assert ["epoch"] == runs["names"].axes("loss")
     assert ["global_step"] == runs["the_step"].axes("loss")
+
+
+def test_a_row_of_many_keys_is_defined_by_one_glob(runs):
+    """And by its name what somebody else says something of, before or after, in whichever way."""
+    run = runs["many_keys"]
+    assert ["global_step"] == run.axes("*")
+    assert [None] * 3 == run.axes("k/2", "k/200", "new")
+    assert ["global_step"] * 2 == run.axes("named", "more")
+    assert ["epoch"] * 3 == run.axes("k/1", "k/100", "k/1new")
+    assert 130 > len(run.definitions)
+
+
+def test_where_somebody_has_a_glob_each_key_is_defined_by_its_name(runs):
+    """Two globs that match the same key bind it at random."""
+    run = runs["many_keys_and_a_glob"]
+    assert [None, "global_step", "global_step"] == run.axes("*", "k/2", "k/599")
+    assert [None, "epoch"] == run.axes("k/1", "k/1*")

@@ -1,5 +1,6 @@
 """An exception that comes out of the blue into a flush, at every one of the moments at which it can."""
 
+import gc
 import math
 import sys
 import threading
@@ -39,6 +40,7 @@ def interrupted(job, moment):
         return trace
 
     before = sys.gettrace()
+    gc.disable()  # what is raised in its callbacks comes nowhere
     sys.settrace(trace)
     try:
         job()
@@ -46,6 +48,7 @@ def interrupted(job, moment):
         return True
     finally:
         sys.settrace(before)
+        gc.enable()
     return False
 
 

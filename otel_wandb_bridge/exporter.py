@@ -24,7 +24,7 @@ from opentelemetry.sdk.metrics.export import (
 
 from . import options
 from .attributes import OWN_SCOPE
-from .decode import Decoder, Naming
+from .decode import Decoder, Naming, TraceIds
 from .entrances import Entrances
 from .flush_lock import FlushLock
 from .flusher import Flusher
@@ -98,6 +98,9 @@ class WandbMetricExporter(MetricExporter):
         strict: In tests: `force_flush`, and `shutdown` of a `Bridge`, raise `SamplesLost` where samples were
             rejected, shed or dropped. Default False: they are counted and said.
         on_late: Called with each late sample, after the flush that found it, in the thread of that flush.
+        trace_ids: Where a measurement was recorded inside a sampled span, put the id of its trace into the
+            row, under `trace_id`. Default False.
+        self_metrics: Write the bridge's own counts to the run, too. Default False.
         summary_counts: Put the counts into the run's summary under `bridge/` when it ends. Default False.
         clock: Seconds that never go back, for `hold`. Default `time.monotonic`; tests inject their own.
 
@@ -132,6 +135,8 @@ class WandbMetricExporter(MetricExporter):
         strict: bool | None = None,
         on_late: Callable[[Sample], None] | None = None,
         summary_counts: bool | None = None,
+        trace_ids: bool | None = None,
+        self_metrics: bool | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.options = options.resolve(
@@ -154,12 +159,15 @@ class WandbMetricExporter(MetricExporter):
             strict=strict,
             on_late=on_late,
             summary_counts=summary_counts,
+            trace_ids=trace_ids,
+            self_metrics=self_metrics,
         )
         self._strictness = Strictness() if self.options.strict else None
         self._clock = clock
         self._lock = FlushLock(self._after_flush)
         self._pipeline = Pipeline(run, self.options, clock)
         self._decoder = self.new_decoder()
+        self._traces = TraceIds() if self.options.trace_ids else None
         self._flusher = Flusher(self._flush_early)
         self._intake = Intake(self._flusher.wake)
         self._lane = DirectLane(self.options.priorities)
@@ -369,6 +377,8 @@ class WandbMetricExporter(MetricExporter):
             if self._pipeline.target.is_over:
                 self._pipeline.is_superseded = is_any_bound()
             decoded = self._decoder.decode(metrics_data)
+            if self._traces is not None:
+                decoded = self._traces.added_to(decoded, metrics_data, self._pipeline.ledger)
             if self._lifecycle.is_shut_down:
                 self._refuse(decoded.samples)
                 operation.error, operation.is_final = "already_shutdown", True
@@ -435,7 +445,10 @@ class WandbMetricExporter(MetricExporter):
 
     def new_decoder(self) -> Decoder:
         """The rules from collected metrics to samples, by the options of this exporter."""
-        return Decoder(self.options.naming, self.options.priorities, self._pipeline.ledger)
+        decoder = Decoder(self.options.naming, self.options.priorities, self._pipeline.ledger)
+        if self.options.self_metrics:
+            decoder.skipped_scopes -= {OWN_SCOPE}
+        return decoder
 
     def _on_instrument(self, instrument: Instrument) -> None:
         self._flusher.start()

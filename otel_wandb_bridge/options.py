@@ -48,6 +48,8 @@ class Options:
     naming: Naming = default_naming
     strict: bool = False
     summary_counts: bool = False
+    trace_ids: bool = False
+    self_metrics: bool = False
     on_late: Callable[[Sample], None] | None = None
 
     def __post_init__(self) -> None:
@@ -64,7 +66,7 @@ class Options:
             raise TypeError(f"naming must be a function of a name and attributes; got {self.naming!r}")
         if self.on_late is not None and not callable(self.on_late):
             raise TypeError(f"on_late must be a function of a late sample; got {self.on_late!r}")
-        for option in ("strict", "summary_counts"):
+        for option in ("strict", "summary_counts", "trace_ids", "self_metrics"):
             if not isinstance(getattr(self, option), bool):
                 raise TypeError(f"{option} must be True or False; got {getattr(self, option)!r}")
 
@@ -212,6 +214,8 @@ _PARSERS: dict[str, Callable[[str], Any]] = {
     "reduce": _reductions_in,
     "strict": _flag_in,
     "summary_counts": _flag_in,
+    "trace_ids": _flag_in,
+    "self_metrics": _flag_in,
     "counters": lambda text: _counters(_by_key_in(text)),
     "writer": str,
     "histograms": lambda text: _histograms(_by_key_in(text)),

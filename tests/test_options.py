@@ -44,6 +44,8 @@ def test_the_defaults():
         ),
         ("GATING", "trainer, reward", lambda options: options.policy.gating, {"trainer", "reward"}),
         ("STRICT", "True", lambda options: options.strict, True),
+        ("TRACE_IDS", "yes", lambda options: options.trace_ids, True),
+        ("SELF_METRICS", "1", lambda options: options.self_metrics, True),
         ("SUMMARY_COUNTS", "off", lambda options: options.summary_counts, False),
         ("EXPECTED_SOURCES", "4", lambda options: options.policy.expected_sources, 4),
         ("REDUCE", "loss=mean,time/*=mean|max", lambda options: len(options.policy.reduce.of("time/a")), 2),

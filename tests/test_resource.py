@@ -1,13 +1,15 @@
 """The run in the OpenTelemetry resource, and the resource in the run's config."""
 
+import math
 import subprocess
 import sys
 import textwrap
 
 import opentelemetry.sdk.version
 import pytest
+from opentelemetry.metrics import Observation
 from opentelemetry.sdk.metrics import MeterProvider
-from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader, PeriodicExportingMetricReader
 from opentelemetry.sdk.resources import Resource
 
 from otel_wandb_bridge import configure, run_resource
@@ -157,3 +159,25 @@ def test_a_provider_without_a_resource_is_left_alone(run):
 
     tell_providers(run, NoOpMeterProvider())
     tell_providers(run, MeterProvider(shutdown_on_exit=False))
+
+
+@can_be_changed
+def test_series_go_on_where_the_run_comes_after_them(monkeypatch, run):
+    """The resource that changes is no other resource: a total is not counted anew."""
+    from opentelemetry.sdk.metrics.view import SumAggregation, View
+
+    from otel_wandb_bridge import WandbMetricExporter
+
+    exporter = WandbMetricExporter()
+    reader = PeriodicExportingMetricReader(exporter, export_interval_millis=math.inf)
+    plain = View(instrument_name="seen", aggregation=SumAggregation())  # its points carry no measurements
+    provider = MeterProvider([reader], views=[plain], shutdown_on_exit=False)
+    exporter.report_to(provider)
+    provider.get_meter("trainer").create_observable_counter("seen", [lambda _: [Observation(7)]])
+    reader.collect()
+    monkeypatch.setattr("wandb.run", run)
+    reader.collect()
+    reader.collect()
+    exporter.force_flush()
+    reader.shutdown()
+    assert {7} == {row["seen"] for row in run.rows}

@@ -156,3 +156,17 @@ def test_two_exporters_of_one_provider_are_told_apart():
         }
         second.shutdown()
     assert 2 == len(names)
+
+
+def test_they_are_written_to_the_run_where_one_asks_for_it():
+    """They ride on the rows of the steps, and hold none back."""
+    run = FakeRun()
+    with configure(run, set_global=False, self_metrics=True) as bridge:
+        for step in range(3):
+            bridge.meter_provider.get_meter("trainer").create_gauge("loss").set(0.5, {"step": step})
+        assert bridge.force_flush()
+        assert bridge.stats().is_conserved()
+    assert [0, 1, 2] == [row["global_step"] for row in run.rows if "loss" in row]
+    written = {key for row in run.rows for key in row}
+    assert any(key.startswith("otel_wandb_bridge/samples/") for key in written)
+    assert any(key.startswith("otel/sdk/exporter/metric_data_point/exported/") for key in written)

@@ -2,5 +2,6 @@
 
 from .decoder import Decoded, Decoder
 from .naming import Naming, default_naming
+from .traces import TraceIds
 
-__all__ = ["Decoded", "Decoder", "Naming", "default_naming"]
+__all__ = ["Decoded", "Decoder", "Naming", "TraceIds", "default_naming"]

@@ -28,7 +28,6 @@ from .points import PlainPoints
 _OVERFLOW = "otel.metric.overflow"
 _MEANINGFUL = frozenset((STEP, SOURCE, PRIORITY, SETTLED_STEP, OBSERVED, SHED, _OVERFLOW))
 _NUMBERS = frozenset((float, int))
-_SKIPPED_SCOPES = SELF_SCOPES | {LANE_SCOPE}
 
 _measured_at = itemgetter(Sample._fields.index("time"))
 
@@ -61,6 +60,8 @@ class Decoder:
         self._origin = _Origin(None)
         self._priorities = dict(priorities)
         self._ledger = ledger
+        self.skipped_scopes = SELF_SCOPES | {LANE_SCOPE}
+        """What no samples are made of."""
 
     def decode(self, metrics_data: MetricsData) -> Decoded:
         """The samples in `metrics_data`. What cannot be decoded is rejected and counted, never raised."""
@@ -73,7 +74,7 @@ class Decoder:
                 for metric in scope_metrics.metrics:
                     for point in metric.data.data_points:
                         collected_at = max(collected_at, point.time_unix_nano / 1e9)
-                        if scope not in _SKIPPED_SCOPES:
+                        if scope not in self.skipped_scopes:
                             self._point(metric, scope, point, samples)
         samples.sort(key=_measured_at)
         return Decoded(samples, collected_at)
@@ -260,7 +261,9 @@ class _Origin:
     @cached_property
     def identity(self) -> Hashable:
         """Tells it from other resources, whose series are others."""
-        return identity_of(getattr(self._resource, "attributes", None) or {})
+        attributes = getattr(self._resource, "attributes", None) or {}
+        # Less the run: it may come after the provider, whose series stay the same.
+        return identity_of({name: value for name, value in attributes.items() if name[:6] != "wandb."})
 
 
 def _source(said: Any, scope: str) -> str:

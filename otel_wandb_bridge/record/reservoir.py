@@ -147,6 +147,8 @@ class KeepAllReservoir(ExemplarReservoir):
             span = trace.get_current_span(context)
             if span is not INVALID_SPAN:
                 ids = span.get_span_context()
+                if not ids.trace_flags.sampled:  # nobody keeps that trace
+                    return Exemplar(kept, value, time_unix_nano)
                 return Exemplar(kept, value, time_unix_nano, ids.span_id, ids.trace_id)
         return Exemplar(kept, value, time_unix_nano)
 

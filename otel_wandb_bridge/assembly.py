@@ -9,22 +9,34 @@ from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import MetricReader, PeriodicExportingMetricReader
 from opentelemetry.sdk.resources import SERVICE_NAME, Resource
 
-from . import options as known
 from .bridge import Bridge
-from .exporter import WandbMetricExporter
+from .process_resource import TrainingResourceDetector
 from .record import step_views
-from .resource import run_resource
-from .write import Run
+from .shared_options import endpoint_of_environment, interval_millis, max_pending_of_worker
+from .sources import process_of
 
 if TYPE_CHECKING:
+    from .exporter import WandbMetricExporter
     from .receive import OtlpReceiver
+    from .send import Sender
+    from .write import Run
 
-_OWN = ("export_interval_millis", "service_name", "resource", "extra_readers", "receiver", "set_global")
+_OWN = (
+    "endpoint",
+    "export_interval_millis",
+    "extra_readers",
+    "receiver",
+    "resource",
+    "service_name",
+    "set_global",
+)
+_OF_A_WORKER = ("headers", "max_pending", "protocol")
 
 
 def configure(
-    run: Run | None = None,
+    run: "Run | None" = None,
     *,
+    endpoint: str | None = None,
     export_interval_millis: float | None = None,
     service_name: str | None = None,
     resource: Resource | None = None,
@@ -44,8 +56,13 @@ def configure(
     reach readers that were added later (OpenTelemetry SDK 1.43 to 1.45); `Bridge.force_flush`,
     `Bridge.shutdown`, the finish of the run and the end of the program do.
 
+    On a worker, `endpoint` names the process that owns the run. What is recorded goes there by OTLP, every
+    step with it; `wandb` is not even imported. See docs/many_machines.md.
+
     Args:
         run: The run to write to. None follows `wandb.run`, before and after `wandb.init`.
+        endpoint: The base URL of a receiver (or of a Collector before it), such as `http://rank0:4318`: this
+            process is a worker. By default `OTEL_WANDB_ENDPOINT`, where no run is given.
         export_interval_millis: How often rows are flushed, in milliseconds. By default
             `OTEL_METRIC_EXPORT_INTERVAL`, else 2,000.
         service_name: `service.name` of the resource.
@@ -58,13 +75,18 @@ def configure(
         options: Those of `WandbMetricExporter`: `step_metric`, `step_keys`, `late`, `hold`, `disorder`,
             `max_pending`, `max_step_jump`, `priorities`, `gating`, `expected_sources`, `reduce`, `counters`,
             `writer`, `signal_grace`, `histograms`, `naming`.
+            Of a worker: `max_pending`, `protocol` (`http/protobuf` or `grpc`; by default as
+            `OTEL_EXPORTER_OTLP_PROTOCOL` says) and `headers` (as `OTEL_EXPORTER_OTLP_HEADERS` says).
 
     Raises:
         TypeError, ValueError: naming the option, what came and what is expected.
+        ModuleNotFoundError: a worker's OTLP exporter is not installed, with the command that installs it.
         RuntimeError: there is a global provider, and this SDK (before 1.43) cannot add a reader to one.
     """
-    _check(run, extra_readers, options)
-    interval = known.interval_millis(export_interval_millis)
+    if endpoint is None and run is None and receiver is None:
+        endpoint = endpoint_of_environment()
+    _check(run, receiver, endpoint, extra_readers, options)
+    interval = interval_millis(export_interval_millis)
     joined = _global_provider() if set_global else None
     if joined is not None and not _can_add_readers(joined):
         raise RuntimeError(
@@ -72,9 +94,15 @@ def configure(
             "reader to it; upgrade the SDK, give a reader with WandbMetricExporter to that provider when it "
             "is made, or pass set_global=False"
         )
-    exporter = WandbMetricExporter(run, **options)
-    if receiver is not None:
-        receiver.start(exporter)
+    described = _resource(service_name, resource, Resource({}) if endpoint else _of_run(run))
+    exporter: WandbMetricExporter | Sender
+    if endpoint is not None:
+        exporter = _sender(endpoint, described, options)
+    else:
+        exporter = _writer(run, options)
+        if receiver is not None:
+            exporter.join_job(process_of(described.attributes))
+            receiver.start(exporter)
     reader = _Reader(exporter, export_interval_millis=interval)
     readers = [reader, *extra_readers]
     if joined is not None:
@@ -83,7 +111,7 @@ def configure(
         return Bridge(
             joined, reader, exporter, owns_provider=False, interval_millis=interval, receiver=receiver
         )
-    provider = MeterProvider(readers, resource=_resource(service_name, resource, run), views=step_views())
+    provider = MeterProvider(readers, resource=described, views=step_views())
     if set_global:
         metrics.set_meter_provider(provider)
     # A global provider cannot be replaced: it stays open for the next bridge, where the SDK can add one.
@@ -102,6 +130,25 @@ class _Reader(PeriodicExportingMetricReader):
             super().shutdown(timeout_millis, **kwargs)
 
 
+def _of_run(run: "Run | None") -> Resource:
+    from .resource import run_resource
+
+    return run_resource(run)
+
+
+def _writer(run: "Run | None", options: dict[str, Any]) -> "WandbMetricExporter":
+    from .exporter import WandbMetricExporter
+
+    return WandbMetricExporter(run, **options)
+
+
+def _sender(endpoint: str, resource: Resource, options: dict[str, Any]) -> "Sender":
+    from .send import Sender, exporter_to
+
+    max_pending = max_pending_of_worker(options.pop("max_pending", None))
+    return Sender(exporter_to(endpoint, **options), resource, max_pending=max_pending)
+
+
 def _can_add_readers(provider: MeterProvider) -> bool:
     return hasattr(provider, "add_metric_reader") and hasattr(provider, "remove_metric_reader")
 
@@ -111,21 +158,35 @@ def _global_provider() -> MeterProvider | None:
     return provider if isinstance(provider, MeterProvider) else None
 
 
-def _resource(service_name: str | None, resource: Resource | None, run: Run | None) -> Resource:
-    made = Resource.create({SERVICE_NAME: service_name} if service_name else None).merge(run_resource(run))
+def _resource(service_name: str | None, resource: Resource | None, of_run: Resource) -> Resource:
+    # What the environment says goes before what is found.
+    found = TrainingResourceDetector().detect()
+    made = found.merge(Resource.create({SERVICE_NAME: service_name} if service_name else None)).merge(of_run)
     return made if resource is None else made.merge(resource)
 
 
-def _check(run: object, extra_readers: object, options: dict[str, Any]) -> None:
+def _check(
+    run: object, receiver: object, endpoint: object, extra_readers: object, options: dict[str, Any]
+) -> None:
+    if endpoint is not None and (run is not None or receiver is not None):
+        raise TypeError("a worker has no run and no receiver: give configure() these or endpoint")
     if run is not None and not hasattr(run, "log"):
         raise TypeError(f"run must be a W&B run, or None to follow wandb.init; got {run!r}")
     if not isinstance(extra_readers, (list, tuple)) or not all(
         isinstance(reader, MetricReader) for reader in extra_readers
     ):
         raise TypeError(f"extra_readers must be a sequence of metric readers; got {extra_readers!r}")
-    takes = list(inspect.signature(WandbMetricExporter).parameters)[1:]
+    takes = [*_OF_A_WORKER] if endpoint is not None else _taken_by_writer()
     for name in options:
+        if name not in takes and endpoint is not None and name in _taken_by_writer():
+            raise TypeError(f"{name} is for the process that owns the run: say it there, not on a worker")
         if name not in takes:
             raise TypeError(
                 f"configure() got an unknown option {name!r}; known are {', '.join(sorted({*takes, *_OWN}))}"
             )
+
+
+def _taken_by_writer() -> list[str]:
+    from .exporter import WandbMetricExporter
+
+    return [*inspect.signature(WandbMetricExporter).parameters][1:]

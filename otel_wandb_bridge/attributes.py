@@ -31,6 +31,8 @@ SELF_SCOPES = frozenset((OWN_SCOPE, "opentelemetry-sdk"))
 """Instrumentation scopes in which the bridge and the SDK observe themselves."""
 LANE_SCOPE = "otel_wandb_bridge.log"
 """Instrumentation scope of what the direct lane shows to other readers."""
+SENT_SCOPE = "otel_wandb_bridge.sent"
+"""Instrumentation scope of calls of `Bridge.log` that a worker sends: their names are keys as they are."""
 
 _WHOLE = re.compile(r"\d{1,19}(\.0*)?")
 LARGEST_STEP = 2**63 - 1

@@ -9,14 +9,15 @@ from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import MetricReader
 
 from .attributes import LANE_SCOPE, OWN_SCOPE
-from .exporter import WandbMetricExporter
 from .record.lane_gauges import LaneGauges, global_gauges
 from .stats import Stats
 from .uninterrupted import uninterrupted
-from .write import Run
 
 if TYPE_CHECKING:
+    from .exporter import WandbMetricExporter
     from .receive import OtlpReceiver
+    from .send import Sender
+    from .write import Run
 
 
 class Bridge:
@@ -31,7 +32,7 @@ class Bridge:
         self,
         meter_provider: MeterProvider,
         reader: MetricReader,
-        exporter: WandbMetricExporter,
+        exporter: "WandbMetricExporter | Sender",
         receiver: "OtlpReceiver | None" = None,
         *,
         owns_provider: bool,
@@ -59,7 +60,7 @@ class Bridge:
         return self._provider
 
     @property
-    def run(self) -> Run | None:
+    def run(self) -> "Run | None":
         """The run that is written; None where there is none yet, or it is over. May wait for a flush."""
         return self._exporter.run
 
@@ -83,7 +84,9 @@ class Bridge:
             source: The component that reports; by default the ambient one, else `otel_wandb_bridge.log`.
             priority: 0 (highest) to 10 (lowest); by default the ambient one, else that of the source.
 
-        Never raises: what cannot be used is counted in `stats().rejected` and logged once.
+        Never raises: what cannot be used is counted in `stats().rejected` and logged once. On a worker
+        (`configure(endpoint=…)`) OTLP has room for numbers alone; all else is a `TypeError`, after the
+        numbers of the same call have been taken.
         """
         if self._is_shut_down:
             self._exporter.refuse(values)
@@ -93,9 +96,11 @@ class Bridge:
     def force_flush(self, timeout_millis: float = 30_000) -> bool:
         """Commit everything that has been recorded, in ascending order, whatever it waits for.
 
+        A worker sends everything, and waits until it is acknowledged.
+
         Returns:
-            False where W&B, a failing collection or the timeout interrupted it, or no run is there yet; the
-            rest stays pending.
+            False where W&B, the receiver, a failing collection or the timeout interrupted it, or no run is
+            there yet; the rest stays pending.
 
         Raises:
             SamplesLost: with `strict=True`, where samples were lost since the last flush.

@@ -36,6 +36,7 @@ from .record.sdk import readers_of
 from .records import Bundle, Sample
 from .resource import Announcer, described
 from .selfmetrics import SelfMetrics, data_points_in
+from .sources import Process
 from .stats import Stats, stats_of
 from .uninterrupted import is_within, start, uninterrupted
 from .verdict import Strictness
@@ -302,6 +303,11 @@ class WandbMetricExporter(MetricExporter):
     def gives_way(self, how: Callable[[], None]) -> None:
         """Let another exporter have the run, should one be made for it: `how` is to shut this one down."""
         self._pipeline.target.gives_way = how
+
+    def join_job(self, process: Process) -> None:
+        """Say that this is one process of a job whose others report, too: its values are shares as theirs."""
+        with self._lock.held():
+            self._pipeline.join_job(process)
 
     def report_to(self, provider: MeterProvider) -> None:
         """Show the bridge's own counts to the readers of a provider, and put the run into its resource.

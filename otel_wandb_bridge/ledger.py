@@ -22,6 +22,7 @@ class Ledger:
     overridden: int = 0
     dropped: int = 0
     shed: int = 0
+    sent: int = 0
     rejected: Counter[str] = field(default_factory=Counter)
     """Reason to count."""
 

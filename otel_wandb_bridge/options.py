@@ -12,16 +12,12 @@ from .reconcile import Policy, Reductions
 from .reconcile.policy import names, number, whole_number
 from .reconcile.totals import COUNTERS, TOTALS_ALONE
 from .records import Sample
+from .shared_options import PREFIX
 from .write.distribution import ALL_ALIKE
 from .write.statistics import checked
 
 T = TypeVar("T")
 
-PREFIX = "OTEL_WANDB_"
-"""`OTEL_WANDB_HOLD` is the environment's word for `hold`."""
-
-INTERVAL_VARIABLE = "OTEL_METRIC_EXPORT_INTERVAL"
-DEFAULT_INTERVAL_MILLIS = 2000.0
 
 WRITERS = ("auto", "thread", "process")
 """What writes the rows."""
@@ -112,28 +108,6 @@ def resolve(**given: Any) -> Options:
 def known_options() -> list[str]:
     """The names of all options, sorted."""
     return sorted((*_PARSERS, *WITHOUT_VARIABLE))
-
-
-def interval_millis(given: float | None) -> float:
-    """The flush interval: the argument, else `OTEL_METRIC_EXPORT_INTERVAL`, else 2,000 ms.
-
-    Raises:
-        TypeError, ValueError: naming the option or variable, what came and what is expected.
-    """
-    option, value = "export_interval_millis", given
-    if value is None:
-        text = os.environ.get(INTERVAL_VARIABLE, "").strip()
-        if not text:
-            return DEFAULT_INTERVAL_MILLIS
-        option = f"environment variable {INTERVAL_VARIABLE}"
-        try:
-            value = float(text)
-        except ValueError:
-            raise ValueError(f"{option} must be a number of milliseconds; got {text!r}") from None
-    number(option, value, minimum=0.0)
-    if value <= 0:
-        raise ValueError(f"{option} must be greater than 0 milliseconds; got {value!r}")
-    return value
 
 
 def _names_in(text: str) -> list[str]:

@@ -14,6 +14,7 @@ from .options import Options
 from .pacer import Pacer
 from .reconcile import Reconciler
 from .records import Bundle, Kind, Row, Sample
+from .sources import Process, Source
 from .verdict import Verdict
 from .write import Run, RunTarget, RunWriter, tell
 
@@ -46,6 +47,8 @@ class Pipeline:
         self._on_late = options.on_late
         self._late: list[Sample] = []
         self._summary_counts = options.summary_counts
+        self._process: Process | None = None
+        self._sources: dict[str, Source] = {}
         self._writer_is_known = False
         self._writer = options.writer
         self._pacer = Pacer()
@@ -315,7 +318,34 @@ class Pipeline:
         # Nothing waits twice: should the wall clock have been set back, `until` is long before all of it.
         return list(heapq.merge(waited, samples, key=_measured_at)) if waited else samples
 
+    def join_job(self, process: Process) -> None:
+        """This is one process of several: what it reports is a share, as theirs is.
+
+        Rows wait for the first report of all ranks, where nothing else was said of who is expected. Call it
+        before anything is taken in.
+        """
+        self._process = process
+        if not self._policy.expected_sources:
+            self._policy = replace(self._policy, expected_ranks=process.world_size or 0)
+        self._start_over()
+
+    def _as_shares(self, samples: Iterable[Sample | Bundle], process: Process) -> Iterator[Sample | Bundle]:
+        for sample in samples:
+            if type(sample.source) is Source:
+                yield sample
+                continue
+            source = self._sources.get(sample.source)
+            if source is None:
+                source = self._sources[sample.source] = process.source(sample.source)
+            if type(sample) is Bundle:
+                sample.source = source
+                yield sample
+            else:
+                yield sample._replace(source=source)
+
     def _add(self, samples: Iterable[Sample | Bundle]) -> None:
+        if self._process is not None:
+            samples = self._as_shares(samples, self._process)
         self._reconciler.add(self._usable(samples), self._clock())
 
     def _usable(self, samples: Iterable[Sample | Bundle]) -> Iterator[Sample | Bundle]:

@@ -21,7 +21,7 @@ from .stats import Stats
 COMPONENT_TYPE = "otel_wandb_bridge.WandbMetricExporter"
 """`otel.component.type`: none of the standardized values is an exporter to W&B."""
 
-_ENDS = ("written", "overridden", "dropped", "rejected", "shed")
+_ENDS = ("written", "overridden", "dropped", "rejected", "shed", "sent")
 _numbers = itertools.count()
 
 

@@ -95,6 +95,11 @@ def contributor_of(source: str) -> str | None:
     return source.process.contributor if type(source) is Source else None
 
 
+def rank_of(source: str) -> int | None:
+    """The rank that a source is of; None where it is of none, or none is known."""
+    return source.process.rank if type(source) is Source else None
+
+
 def name_of(source: str) -> str:
     """The name of the component, which the sources of several processes may have in common."""
     return source.name if type(source) is Source else source

@@ -10,7 +10,7 @@ from .ledger import Ledger
 class Stats:
     """Counts since the bridge was made. In samples (one value of one key at one step) unless said otherwise.
 
-    Every sample ends in exactly one of written, overridden, dropped, rejected, shed and pending.
+    Every sample ends in exactly one of written, overridden, dropped, rejected, shed, sent and pending.
     """
 
     recorded: int
@@ -57,11 +57,14 @@ class Stats:
     overridden_by_source: Mapping[str, int] = field(default_factory=dict)
     """Source to how many samples were overridden when it reported; not those that come again by themselves,
     such as readings of an observable instrument."""
+    sent: int = 0
+    """On a worker: acknowledged by the receiver, whose counts say what became of them there."""
 
     @property
     def accounted(self) -> int:
         """The sum of all ends."""
-        return self.written + self.overridden + self.dropped + self.rejected + self.shed + self.pending
+        ends = self.written + self.overridden + self.dropped + self.rejected + self.shed + self.sent
+        return ends + self.pending
 
     def is_conserved(self) -> bool:
         """The law of conservation: every sample that was recorded is accounted for, once.
@@ -109,4 +112,5 @@ def stats_of(
         rejected_reasons=reasons,
         late_by_source=dict(ledger.late_by),
         overridden_by_source=dict(ledger.overridden_by),
+        sent=ledger.sent,
     )

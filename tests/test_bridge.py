@@ -98,7 +98,7 @@ def test_the_law_of_conservation_is_exported(run):
         bridge.force_flush()
         seen = {key[1:]: value for key, value in points(other).items() if key[0] == "otel_wandb_bridge"}
     ends = {key[1]: value for key, value in seen.items() if key[0] == "otel_wandb_bridge.samples"}
-    assert {"written": 1, "overridden": 0, "dropped": 1, "rejected": 1, "shed": 0} == ends
+    assert {"written": 1, "overridden": 0, "dropped": 1, "rejected": 1, "shed": 0, "sent": 0} == ends
     assert 3 == seen[("otel_wandb_bridge.recorded",)] == sum(ends.values())
     assert {"_step", "loss", "global_step"} == set(untimed(run)[0])
 

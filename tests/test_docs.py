@@ -40,7 +40,8 @@ def test_a_link_leads_somewhere(page):
 
 def test_the_options_page_names_every_option():
     """With its environment variable."""
-    from otel_wandb_bridge.options import PREFIX, WITHOUT_VARIABLE, known_options
+    from otel_wandb_bridge.options import WITHOUT_VARIABLE, known_options
+    from otel_wandb_bridge.shared_options import PREFIX
 
     page = (ROOT / "docs" / "options.md").read_text()
     for option in known_options():

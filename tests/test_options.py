@@ -3,7 +3,8 @@
 import pytest
 
 from otel_wandb_bridge import WandbMetricExporter, configure
-from otel_wandb_bridge.options import interval_millis, resolve
+from otel_wandb_bridge.options import resolve
+from otel_wandb_bridge.shared_options import interval_millis
 from otel_wandb_bridge.testing import FakeRun
 
 

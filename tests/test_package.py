@@ -26,6 +26,20 @@ LAYERS = {
     "patterns": set(),
     "reconcile": {"records", "ledger", "sources", "descriptive", "patterns"},
     "record": {"records", "attributes", "ledger"},
+    "shared_options": {"reconcile"},
+    "process_resource": {"sources"},
+    "send": {
+        "attributes",
+        "exit",
+        "flusher",
+        "ledger",
+        "process_resource",
+        "record",
+        "records",
+        "selfmetrics",
+        "sources",
+        "stats",
+    },
     "decode": {"records", "attributes", "ledger", "sources"},
     "write": {"records", "ledger", "exit", "uninterrupted", "descriptive", "patterns"},
     "autostart": {"wandb_step_fix"},
@@ -131,6 +145,7 @@ def test_the_public_signatures_are_kept():
     """Names of arguments are part of the promise."""
     assert [
         "run",
+        "endpoint",
         "export_interval_millis",
         "service_name",
         "resource",

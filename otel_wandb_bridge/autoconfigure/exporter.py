@@ -12,9 +12,10 @@ from .notice import give_notice
 
 try:
     from ..exporter import WandbMetricExporter
-    from ..options import DEFAULT_INTERVAL_MILLIS, INTERVAL_VARIABLE, known_options
+    from ..options import known_options
     from ..record import step_views
     from ..record.sdk import add_views
+    from ..shared_options import DEFAULT_INTERVAL_MILLIS, INTERVAL_VARIABLE
 except Exception as error:
     give_notice("otel-wandb-bridge cannot be imported", error)
     raise

@@ -12,6 +12,7 @@ from ..attributes import (
     OBSERVED,
     PRIORITY,
     SELF_SCOPES,
+    SENT_SCOPE,
     SETTLED_STEP,
     SHED,
     SOURCE,
@@ -147,7 +148,7 @@ class Decoder:
     ) -> tuple[str, str, int] | None:
         try:
             source = _source(point.get(SOURCE), scope)
-            key = self._key(metric, point, {})
+            key = self._key(metric, scope, point, {})
             return source, key, self._priority(metric, source, point.get(PRIORITY))
         except Exception:  # each exemplar of it is rejected by itself
             return None
@@ -165,7 +166,7 @@ class Decoder:
         return Sample(
             source,
             None if settled is False else settled,
-            self._key(metric, point, measured),
+            self._key(metric, scope, point, measured),
             _number(exemplar.value),
             self._priority(metric, source, measured.get(PRIORITY, point.get(PRIORITY))),
             exemplar.time_unix_nano / 1e9,
@@ -187,7 +188,9 @@ class Decoder:
         if other is None or sample.priority <= other.priority:
             unstepped[sample.key] = sample
 
-    def _key(self, metric: Metric, point: Mapping[str, Any], measured: Mapping[str, Any]) -> str:
+    def _key(self, metric: Metric, scope: str, point: Mapping[str, Any], measured: Mapping[str, Any]) -> str:
+        if scope == SENT_SCOPE:
+            return metric.name
         # What a view has taken out of the series tells nothing apart. In the overflow point, though, are
         # many series that no view has joined.
         attributes = {**point, **measured} if _OVERFLOW in point else point
@@ -221,7 +224,7 @@ class Decoder:
         if news is None:
             return None
         value, kind = news
-        key = self._key(metric, attributes, {})
+        key = self._key(metric, scope, attributes, {})
         priority = self._priority(metric, source, attributes.get(PRIORITY))
         self._ledger.recorded += 1
         return Sample(source, step, key, value, priority, point.time_unix_nano / 1e9, kind)

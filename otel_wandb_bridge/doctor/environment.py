@@ -4,7 +4,8 @@ import os
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 
-from ..options import PREFIX, known_options, resolve
+from ..options import known_options, resolve
+from ..shared_options import PREFIX
 from .finding import FINE, NOTE, TROUBLE, Finding
 from .installation import start_up_file
 

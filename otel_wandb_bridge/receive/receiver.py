@@ -1,5 +1,6 @@
 """The receiver: OTLP from many processes, one run out."""
 
+import os
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -10,7 +11,9 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
 )
 
 from ..exporter import WandbMetricExporter
+from ..process_resource import process_attributes
 from ..reconcile.policy import number, whole_number
+from ..sources import process_of
 from ..stats import Stats
 from ..write import Run
 from .access import Access
@@ -145,6 +148,7 @@ class OtlpReceiver:
         try:
             if exporter is None:
                 exporter = WandbMetricExporter(self._run, **self._options)
+                exporter.join_job(process_of(process_attributes(os.environ)))
             self._exporter = exporter
             self._inlet = self._new_inlet(exporter)
         except BaseException:

@@ -25,6 +25,7 @@ class Policy:
         gating: The sources that hold rows back; None for all that have reported.
         expected_sources: Sources (their names, or how many) that hold rows back before their first
             report, for at most `hold`. The sources of one rank count as one.
+        expected_ranks: How many ranks are waited for likewise.
         reduce: What is written of a key that several processes report at one step.
         counters: By key, what a row says of a counter: its running `total` up to and including the step, or
             the `increment` within it.
@@ -40,6 +41,7 @@ class Policy:
     max_step_jump: int = 1_000_000
     gating: frozenset[str] | None = None
     expected_sources: frozenset[str] | int = 0
+    expected_ranks: int = 0
     reduce: Reductions = field(default_factory=Reductions)
     counters: ByKey[str] = TOTALS_ALONE
 

@@ -6,7 +6,7 @@ Progress is kept per source and combined in one place. Pure: time is an argument
 from collections import deque
 from collections.abc import Iterable
 
-from ..sources import contributor_of, is_among, name_of
+from ..sources import contributor_of, is_among, name_of, rank_of
 from .policy import Policy
 
 
@@ -41,7 +41,7 @@ class Watermark:
         self._step: int | None = None
         self._front: int | None = None
         self._passed: deque[tuple[float, int]] = deque()
-        self._awaits = bool(policy.expected_sources)
+        self._awaits = bool(policy.expected_sources or policy.expected_ranks)
 
     @property
     def step(self) -> int | None:
@@ -106,6 +106,9 @@ class Watermark:
         ]
 
     def _is_somebody_missing(self) -> bool:
+        ranks = {contributor_of(source) for source in self._sources if rank_of(source) is not None}
+        if len(ranks) < self._policy.expected_ranks:
+            return True
         expected = self._policy.expected_sources
         if isinstance(expected, int):
             return len(set(map(_reporter, self._sources))) < expected

@@ -187,6 +187,19 @@ def test_early_ranks_do_not_commit_alone():
     assert [0] == [step for step, _ in bench.rows(everything=False)]
 
 
+def test_other_services_are_not_taken_for_ranks_that_are_expected():
+    """Two rollout servers and rank 0 are not three ranks."""
+    bench = Bench(expected_ranks=3, hold=10.0)
+    for step in range(2):
+        bench.add(rank(0), step, loss=1.0)
+        for instance in ("a", "b"):
+            bench.add(Process("rollout", instance).source("server"), step, queue=1)
+    assert [] == bench.rows(everything=False)
+    for number in (1, 2):
+        bench.add(rank(number), 1, loss=1.0)
+    assert [0] == [step for step, _ in bench.rows(everything=False)]
+
+
 def test_in_a_resumed_run_early_ranks_do_not_commit_alone_either():
     """That the run has rows of before does not mean that everybody is there."""
     bench = Bench(expected_sources=2, hold=10.0)

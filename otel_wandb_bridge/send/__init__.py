@@ -1,0 +1,6 @@
+"""The worker's end of the road: what is recorded goes by OTLP to the process that owns the run."""
+
+from .sender import Sender
+from .transport import exporter_to
+
+__all__ = ["Sender", "exporter_to"]

@@ -1,0 +1,75 @@
+"""OpenTelemetry's own OTLP exporters, by protocol."""
+
+import os
+from collections.abc import Mapping
+from importlib import import_module
+from typing import Any
+from urllib.parse import urlsplit
+
+from opentelemetry.sdk.metrics.export import MetricExporter
+
+GRPC = "grpc"
+HTTP = "http/protobuf"
+_PROTOCOL_VARIABLES = ("OTEL_EXPORTER_OTLP_METRICS_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
+_METRICS_PATH = "/v1/metrics"
+
+
+def exporter_to(
+    endpoint: str, *, protocol: str | None = None, headers: Mapping[str, str] | None = None, **kwargs: Any
+) -> MetricExporter:
+    """An OTLP exporter to the receiver (or a Collector) at `endpoint`.
+
+    Certificates, compression and timeout are as the `OTEL_EXPORTER_OTLP_*` variables say.
+
+    Args:
+        endpoint: A base URL, such as `http://rank0:4318`; `/v1/metrics` is added for HTTP.
+        protocol: `http/protobuf` or `grpc`. Default: `OTEL_EXPORTER_OTLP_PROTOCOL`, else HTTP.
+        headers: Sent with every request, such as `{"authorization": "Bearer …"}`.
+        kwargs: Handed on to the exporter.
+
+    Raises:
+        TypeError, ValueError: for an endpoint or protocol that cannot be used.
+        ModuleNotFoundError: the exporter is not installed, with the command that installs it.
+    """
+    url = checked(endpoint)
+    chosen = protocol or next(filter(None, map(os.environ.get, _PROTOCOL_VARIABLES)), HTTP)
+    if chosen == HTTP:
+        module, extra = "http", "worker"
+        if not url.endswith(_METRICS_PATH):
+            url += _METRICS_PATH
+    elif chosen == GRPC:
+        module, extra = "grpc", "worker-grpc"
+        if url.startswith("http://"):
+            kwargs["insecure"] = True
+    else:
+        raise ValueError(f"protocol must be {HTTP!r} or {GRPC!r}; got {chosen!r}")
+    try:
+        found = import_module(f"opentelemetry.exporter.otlp.proto.{module}.metric_exporter")
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(
+            f'a worker needs {error.name}: pip install "otel-wandb-bridge[{extra}]"', name=error.name
+        ) from error
+    exporter: MetricExporter = found.OTLPMetricExporter(
+        endpoint=url, headers=None if headers is None else dict(headers), **kwargs
+    )
+    return exporter
+
+
+def checked(endpoint: Any) -> str:
+    """Return `endpoint`, a base URL, without a slash at its end.
+
+    Raises:
+        TypeError, ValueError: with what came and what is expected.
+    """
+    expected = "endpoint must be the base URL of the receiver, such as 'http://rank0:4318'"
+    if not isinstance(endpoint, str):
+        raise TypeError(f"{expected}; got {endpoint!r}")
+    try:
+        parts = urlsplit(endpoint.strip())
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname)
+        _ = parts.port
+    except ValueError:
+        usable = False
+    if not usable:
+        raise ValueError(f"{expected}; got {endpoint!r}")
+    return endpoint.strip().rstrip("/")

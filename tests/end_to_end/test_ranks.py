@@ -1,0 +1,195 @@
+"""Several ranks in real processes, one real offline run."""
+
+import pytest
+
+pytest.importorskip("opentelemetry.exporter.otlp.proto.http", reason="a worker needs exporters from 1.29")
+pytest.importorskip("starlette", reason="the receiver needs its extra")
+
+WORKER = """
+import os, signal, sys, time
+from opentelemetry import metrics
+from otel_wandb_bridge import configure, training_step
+
+rank, (first, last, pause, *end) = int(os.environ["RANK"]), map(float, sys.argv[1:])
+bridge = configure(export_interval_millis=30, **eval(os.environ.get("OPTIONS", "{}")))
+meter = metrics.get_meter("trainer")
+loss, tokens = meter.create_gauge("loss"), meter.create_counter("tokens")
+latency = meter.create_histogram("latency")
+for step in range(int(first), int(last)):
+    with training_step(step):
+        loss.set(step + rank)
+        tokens.add(10 ** rank)
+        latency.record(step + rank / 10)
+        bridge.log({"Eval/top-1": step * 10 + rank})
+    if end and step == end[0]:
+        assert bridge.force_flush()
+        os.kill(os.getpid(), signal.SIGKILL)
+    time.sleep(pause)
+bridge.shutdown()
+assert bridge.stats().is_conserved() and not bridge.stats().shed, bridge.stats()
+assert "wandb" not in sys.modules
+"""
+
+JOB = f"""
+import subprocess
+from otel_wandb_bridge import OtlpReceiver
+
+def start(rank, world_size, *arguments, endpoint=None, **variables):
+    torchrun = {{"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": world_size, "MASTER_ADDR": "127.0.0.1"}}
+    endpoint = {{"OTEL_WANDB_ENDPOINT": endpoint or receiver.endpoint}}
+    environment = {{**os.environ, **endpoint, **torchrun, **variables}}
+    command = [sys.executable, "-c", {WORKER!r}, *map(str, arguments)]
+    environment = {{name: str(value) for name, value in environment.items()}}
+    return subprocess.Popen(command, env=environment)
+
+def end_well(*workers):
+    codes = [worker.wait(60) for worker in workers]
+    assert all(code == 0 for code in codes), codes
+
+run = wandb.init(project="ranks")
+"""
+
+REPORT = """
+stats = receiver.stats()
+report(recorded=stats.recorded, late=stats.late, conserved=stats.is_conserved(), pending=stats.pending)
+run.finish()
+"""
+
+
+@pytest.mark.parametrize("ranks", [2, 4])
+def test_what_all_ranks_report_is_one_row_a_step(run_script, ranks):
+    """In order, every step once, reduced as declared; at different speeds."""
+    ended = run_script(
+        JOB
+        + f"""
+options = dict(hold=30.0, expected_sources={ranks}, reduce={{"loss": ("mean", "max")}})
+with OtlpReceiver(run, port=0, **options) as receiver:
+    workers = [start(rank, {ranks}, 0, 30, 0.002 * rank) for rank in range({ranks})]
+    end_well(*workers)
+"""
+        + REPORT
+    ).ended_well()
+    ((facts),) = ended.reports
+    assert facts == {"recorded": ranks * 30 * 4, "late": 0, "conserved": True, "pending": 0}
+    run = ended.run
+    assert list(range(30)) == run.steps()
+    middle = (ranks - 1) / 2
+    assert {step: step + middle for step in range(30)} == run.series("loss")
+    assert {step: step + ranks - 1 for step in range(30)} == run.series("loss/max")
+    everybody = sum(10**rank for rank in range(ranks))
+    assert {step: (step + 1) * everybody for step in range(30)} == run.series("tokens")
+    assert dict.fromkeys(range(30), ranks) == run.series("latency/count")
+    assert {step: step * 10 for step in range(30)} == run.series("Eval/top-1/min")
+    assert {} == run.series("bridge/ranks")
+
+
+def test_a_rank_that_is_killed_delays_a_row_by_hold_once(run_script):
+    """The others go on, and the rows say how many ranks are left."""
+    ended = run_script(
+        JOB
+        + """
+with OtlpReceiver(run, port=0, hold=3.0, expected_sources=3) as receiver:
+    assert start(1, 3, 0, 100, 0, 9).wait(60) < 0
+    workers = [start(rank, 3, 0, 50, 0.1) for rank in (0, 2)]
+    wait_until(lambda: receiver.stats().rows > 15)
+    report(are_training=[worker.poll() is None for worker in workers])
+    end_well(*workers)
+"""
+        + REPORT
+    ).ended_well()
+    training, facts = ended.reports
+    assert {"are_training": [True, True]} == training
+    assert facts["conserved"]
+    run = ended.run
+    assert list(range(50)) == sorted(set(run.steps()))
+    assert {2} == {row["bridge/ranks"] for row in run.rows if row["global_step"] > 12}
+    assert 50 * 101 + 10 * 10 == run.rows[-1]["tokens"]
+
+
+def test_a_rank_that_is_restarted_takes_its_place_again(run_script):
+    """Under a new instance id, from the step of its checkpoint; what it repeats replaces what it had said."""
+    ended = run_script(
+        JOB
+        + """
+options = dict(hold=30.0, expected_sources=2, reduce={"loss": "mean", "tokens": "per_rank"})
+with OtlpReceiver(run, port=0, **options) as receiver:
+    killed = start(1, 2, 0, 100, 0, 9)
+    assert killed.wait(60) < 0
+    end_well(start(1, 2, 5, 30, 0))
+    end_well(start(0, 2, 0, 30, 0))
+"""
+        + REPORT
+    ).ended_well()
+    assert ended.reports[0]["conserved"]
+    run = ended.run
+    assert list(range(30)) == run.steps()
+    assert {step: step + 0.5 for step in range(30)} == run.series("loss")
+    assert 35 * 10 == run.series("rank_1/tokens")[29]
+
+
+def test_a_rank_that_is_late_is_written_at_its_own_steps(run_script):
+    """After `hold`, the others do not wait; nothing of it is lost."""
+    ended = run_script(
+        JOB
+        + """
+with OtlpReceiver(run, port=0, hold=0.2, expected_sources=2, reduce={"loss": "per_rank"}) as receiver:
+    end_well(start(0, 2, 0, 20, 0.03))
+    end_well(start(1, 2, 0, 20, 0))
+"""
+        + REPORT
+    ).ended_well()
+    (facts,) = ended.reports
+    assert facts["conserved"]
+    assert facts["late"] > 0
+    run = ended.run
+    for rank in range(2):
+        assert {step: step + rank for step in range(20)} == run.series(f"rank_{rank}/loss")
+    assert 20 * 11 == max(row["tokens"] for row in run.rows)
+
+
+def test_rank_zero_reports_like_every_other(run_script):
+    """`configure(run, receiver=…)`: its own values are shares, too; the world size is torchrun's."""
+    ended = run_script(
+        JOB
+        + """
+os.environ.update({"RANK": "0", "WORLD_SIZE": "2"})
+receiver = OtlpReceiver(port=0)
+options = dict(hold=30.0, reduce={"loss": ("mean", "per_rank")})
+bridge = configure(run, receiver=receiver, export_interval_millis=30, **options)
+worker = start(1, 2, 0, 20, 0)
+loss = metrics.get_meter("trainer").create_gauge("loss")
+for step in range(20):
+    loss.set(float(step), {"step": step})
+    bridge.log({"Eval/top-1": step}, step=step)
+end_well(worker)
+bridge.shutdown()
+"""
+        + REPORT
+    ).ended_well()
+    assert ended.reports[0]["conserved"]
+    run = ended.run
+    assert list(range(20)) == run.steps()
+    assert {step: step + 0.5 for step in range(20)} == run.series("loss")
+    assert {step: float(step) for step in range(20)} == run.series("rank_0/loss")
+    assert {step: (step + step * 10 + 1) / 2 for step in range(20)} == run.series("Eval/top-1")
+
+
+def test_the_receiver_may_be_away_for_a_while(run_script):
+    """Workers start before it listens; nothing is lost."""
+    ended = run_script(
+        JOB
+        + """
+import socket
+with socket.socket() as probe:
+    probe.bind(("127.0.0.1", 0))
+    port = probe.getsockname()[1]
+workers = [start(rank, 2, 0, 20, 0.01, endpoint=f"http://127.0.0.1:{port}") for rank in range(2)]
+time.sleep(1.5)  # they find nobody; what is tested does not depend on it
+with OtlpReceiver(run, port=port, hold=30.0, expected_sources=2) as receiver:
+    end_well(*workers)
+"""
+        + REPORT
+    )
+    assert 0 == ended.code
+    assert ended.reports[0]["conserved"]
+    assert {step: step + 0.5 for step in range(20)} == ended.run.series("loss")

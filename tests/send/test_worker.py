@@ -1,0 +1,309 @@
+"""A worker: `configure(endpoint=…)` sends what is recorded to the process that owns the run."""
+
+import json
+import os
+import subprocess
+import sys
+import textwrap
+import threading
+
+import pytest
+from opentelemetry import metrics
+from receiver_double import attributes_of
+
+from otel_wandb_bridge import configure, step_aggregation, training_step
+from otel_wandb_bridge.send.transport import checked, exporter_to
+
+# Those of 1.28, which the lowest SDK goes with, cannot encode exemplars without a span.
+pytest.importorskip("opentelemetry.exporter.otlp.proto.http", reason="a worker needs exporters from 1.29")
+
+
+def worker(receiver, **options):
+    """A bridge of its own provider."""
+    return configure(endpoint=receiver.endpoint, set_global=False, **options)
+
+
+def test_every_measurement_arrives_with_its_step(receiver):
+    """Recorded as anywhere else: by attribute, ambient, on the clock, or without any."""
+    with worker(receiver) as bridge:
+        meter = bridge.meter_provider.get_meter("trainer")
+        loss, tokens = meter.create_gauge("loss"), meter.create_counter("tokens")
+        loss.set(0.5)
+        for step in range(100):
+            with training_step(step):
+                loss.set(step / 10)
+                tokens.add(7)
+        assert bridge.force_flush()
+        stats = bridge.stats()
+    assert [(False, 0.5)] + [(step, step / 10) for step in range(100)] == receiver.samples("loss")
+    assert [(step, 7) for step in range(100)] == receiver.samples("tokens")
+    assert stats.is_conserved()
+    assert stats.sent >= 201
+
+
+def test_the_resource_says_which_process_of_the_job_it_is(receiver, monkeypatch):
+    """By the semantic conventions, and torchrun's variables."""
+    for name, value in {"RANK": "3", "WORLD_SIZE": "8", "LOCAL_RANK": "1"}.items():
+        monkeypatch.setenv(name, value)
+    with worker(receiver, service_name="train") as bridge:
+        bridge.meter_provider.get_meter("trainer").create_gauge("loss").set(1.0)
+    resource = next(receiver.points())[0]
+    assert ("train", 3, 8, 1) == (
+        resource["service.name"],
+        resource["training.rank"],
+        resource["training.world_size"],
+        resource["training.local_rank"],
+    )
+    assert os.getpid() == resource["process.pid"]
+    assert resource["service.instance.id"]
+    assert resource["host.name"]
+
+
+def test_what_the_environment_says_of_the_process_goes_before_what_is_found(receiver, monkeypatch):
+    """`OTEL_RESOURCE_ATTRIBUTES` keeps its meaning."""
+    monkeypatch.setenv("OTEL_RESOURCE_ATTRIBUTES", "service.instance.id=mine")
+    with worker(receiver) as bridge:
+        bridge.meter_provider.get_meter("trainer").create_gauge("loss").set(1.0)
+    assert "mine" == next(receiver.points())[0]["service.instance.id"]
+
+
+def test_the_numbers_of_log_cross_with_step_source_and_priority(receiver):
+    """Under their keys as they are, NaN and infinities too."""
+    with worker(receiver) as bridge:
+        bridge.log({"Eval/acc.top-1": 0.5, "n": 2**70}, step=3, source="evaluator", priority=1)
+        bridge.log({"Eval/acc.top-1": float("inf")}, step=4, source="evaluator")
+        assert bridge.force_flush()
+        stats = bridge.stats()
+    points = {metric.name: (scope, point) for _, scope, metric, point in receiver.points()}
+    scope, point = points["Eval/acc.top-1"]
+    assert "otel_wandb_bridge.sent" == scope
+    assert {"source": "evaluator"} == attributes_of(point.attributes)
+    first, second = (attributes_of(each.filtered_attributes) for each in point.exemplars)
+    assert {"wandb.step": 3, "priority": 1} == first
+    assert {"wandb.step": 4} == second
+    assert [(3, 0.5), (4, float("inf"))] == receiver.samples("Eval/acc.top-1")
+    assert [(3, 2.0**70)] == receiver.samples("n")
+    assert stats.is_conserved()
+
+
+@pytest.mark.parametrize("value", ["text", None, [1.0], {"a": 1.0}, object()])
+def test_media_on_a_worker_is_a_clear_error_and_the_numbers_beside_it_are_taken(receiver, value):
+    """It says what came, and where to log it."""
+    with worker(receiver) as bridge:
+        with pytest.raises(TypeError, match=r"takes numbers.*'image'.*owns the run") as error:
+            bridge.log({"loss": 1.0, "image": value}, step=0)
+        assert type(value).__name__ in str(error.value)
+        assert bridge.force_flush()
+    assert [(0, 1.0)] == receiver.samples("loss")
+
+
+def test_a_receiver_that_is_away_neither_slows_nor_stops_anything_and_gets_all_when_it_is_back(receiver):
+    """What is recorded meanwhile waits."""
+    receiver.answer = 503
+    with worker(receiver, export_interval_millis=50) as bridge:
+        loss = bridge.meter_provider.get_meter("trainer").create_gauge("loss")
+        for step in range(20):
+            loss.set(float(step), {"step": step})
+            assert bridge._exporter.collect()  # does not wait for the network
+        assert not bridge.force_flush(10)
+        assert bridge.stats().pending >= 20
+        assert bridge.stats().is_conserved()
+        receiver.answer = 200
+        assert bridge.force_flush(30_000)
+    assert [(step, float(step)) for step in range(20)] == receiver.samples("loss")
+
+
+def test_what_could_not_be_sent_is_counted(monkeypatch, caplog):
+    """Nobody listens: the program ends in time, and says how much is lost."""
+    monkeypatch.setattr("otel_wandb_bridge.send.sender.EXIT_SECONDS", 0.2)
+    bridge = configure(endpoint="http://127.0.0.1:9", set_global=False)
+    loss = bridge.meter_provider.get_meter("trainer").create_gauge("loss")
+    for step in range(50):
+        loss.set(float(step), {"step": step})
+    bridge.log({"key": 1.0}, step=1)
+    bridge.shutdown()
+    stats = bridge.stats()
+    assert stats.shed >= 51
+    assert (0, 0) == (stats.sent, stats.pending)
+    assert stats.is_conserved()
+    assert "samples were not acknowledged" in caplog.text
+    bridge.log({"key": 1.0}, step=2)
+    loss.set(1.0, {"step": 60})
+    assert bridge.stats().is_conserved()
+
+
+def test_a_collection_beyond_a_mebibyte_goes_in_several_requests(receiver):
+    """Each below four, no data point beyond one, and nothing missing."""
+    with worker(receiver, export_interval_millis=60_000) as bridge:
+        loss = bridge.meter_provider.get_meter("trainer").create_gauge("loss")
+        for step in range(60_000):
+            loss.set(float(step), {"step": step})
+        assert bridge.force_flush()
+    assert sorted((step, float(step)) for step in range(60_000)) == sorted(receiver.samples("loss"))
+    assert all(len(body) < 4 * 2**20 for body in receiver.bodies)
+    assert all(point.ByteSize() < 2**20 for *_, point in receiver.points())
+
+
+def test_a_worker_joins_the_global_provider_that_exists(receiver):
+    """And adds to its resource what it does not say of this process."""
+    script = f"""
+        from opentelemetry import metrics
+        from opentelemetry.sdk.metrics import MeterProvider
+        from opentelemetry.sdk.resources import Resource
+        from otel_wandb_bridge import configure, step_views
+
+        app = Resource({{"service.name": "app"}})
+        metrics.set_meter_provider(MeterProvider(resource=app, views=step_views()))
+        bridge = configure(endpoint={receiver.endpoint!r})
+        metrics.get_meter("trainer").create_gauge("loss").set(0.5, {{"step": 3}})
+        """
+    if not hasattr(metrics_provider_class(), "add_metric_reader"):
+        pytest.skip("opentelemetry-sdk before 1.43 cannot add a reader to a global provider")
+    subprocess.run([sys.executable, "-c", textwrap.dedent(script)], check=True, timeout=60)
+    assert [(3, 0.5)] == receiver.samples("loss")
+    resource = next(receiver.points())[0]
+    assert "app" == resource["service.name"]
+    assert resource["service.instance.id"]
+
+
+def metrics_provider_class():
+    from opentelemetry.sdk.metrics import MeterProvider
+
+    return MeterProvider
+
+
+def test_a_worker_imports_no_wandb_and_sends_what_is_left_when_it_ends(receiver):
+    """By the environment alone, without a flush."""
+    script = """
+        import json, sys
+        from opentelemetry import metrics
+        from otel_wandb_bridge import configure, set_step
+
+        bridge = configure()
+        loss = metrics.get_meter("trainer").create_gauge("loss")
+        for step in range(5):
+            set_step(step)
+            loss.set(step / 2)
+        print(json.dumps("wandb" in sys.modules))
+        """
+    environment = {**os.environ, "OTEL_WANDB_ENDPOINT": receiver.endpoint, "RANK": "1"}
+    ended = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(script)],
+        check=True,
+        timeout=60,
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    assert json.loads(ended.stdout) is False
+    assert [(step, step / 2) for step in range(5)] == receiver.samples("loss")
+    assert 1 == next(receiver.points())[0]["training.rank"]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this platform cannot fork")
+def test_a_forked_child_is_a_process_of_its_own(receiver):
+    """It sends nothing of its parent's, and under an instance id of its own."""
+    script = f"""
+        import os
+        from otel_wandb_bridge import configure
+
+        bridge = configure(endpoint={receiver.endpoint!r}, export_interval_millis=60_000)
+        loss = bridge.meter_provider.get_meter("trainer").create_gauge("loss")
+        loss.set(0.0, {{"step": 0}})
+        if os.fork() == 0:
+            loss.set(1.0, {{"step": 1}})
+            bridge.force_flush()
+            os._exit(0)
+        os.wait()
+        loss.set(2.0, {{"step": 2}})
+        """
+    subprocess.run([sys.executable, "-c", textwrap.dedent(script)], check=True, timeout=60)
+    assert [(0, 0.0), (1, 1.0), (2, 2.0)] == sorted(receiver.samples("loss"))
+    instances = {
+        exemplar.as_double: (resource["service.instance.id"], resource["process.pid"])
+        for resource, _, metric, point in receiver.points()
+        if metric.name == "loss"
+        for exemplar in point.exemplars
+    }
+    assert instances[0.0] == instances[2.0] != instances[1.0]
+    assert instances[0.0][1] != instances[1.0][1]
+
+
+def test_the_plain_otlp_exporter_with_our_aggregation_carries_the_steps_too(receiver, monkeypatch):
+    """`OTEL_EXPORTER_OTLP_ENDPOINT` and one argument."""
+    from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
+    from opentelemetry.sdk.metrics import MeterProvider
+    from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
+
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", receiver.endpoint)
+    reader = PeriodicExportingMetricReader(OTLPMetricExporter(preferred_aggregation=step_aggregation()))
+    provider = MeterProvider([reader], shutdown_on_exit=False)
+    loss = provider.get_meter("trainer").create_gauge("loss")
+    for step in range(10):
+        loss.set(step / 2, {"step": step})
+    provider.shutdown()
+    assert [(step, step / 2) for step in range(10)] == sorted(receiver.samples("loss"))
+
+
+def test_threads_that_record_while_it_is_collected_and_sent_lose_nothing(receiver):
+    """Every measurement once."""
+    with worker(receiver, export_interval_millis=10) as bridge:
+        counter = bridge.meter_provider.get_meter("trainer").create_counter("tokens")
+
+        def record(first):
+            for step in range(first, first + 2_000):
+                counter.add(1, {"step": step})
+                if step % 10 == 0:
+                    bridge.log({"key": step}, step=step)
+
+        threads = [threading.Thread(target=record, args=(number * 2_000,)) for number in range(3)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert bridge.force_flush()
+    assert bridge.stats().is_conserved()
+    assert [(step, 1) for step in range(6_000)] == sorted(receiver.samples("tokens"))
+    assert [(step, step) for step in range(0, 6_000, 10)] == sorted(receiver.samples("key"))
+
+
+@pytest.mark.parametrize(
+    "endpoint", ["rank0:4318", "", "http://", "ftp://rank0:4318", "http://rank0:port", 4318, "rank0"]
+)
+def test_an_endpoint_that_cannot_be_used_is_refused_with_what_came(endpoint):
+    """At once."""
+    with pytest.raises((TypeError, ValueError), match=r"endpoint must be the base URL") as refused:
+        configure(endpoint=endpoint, set_global=False)
+    assert repr(endpoint) in str(refused.value)
+
+
+def test_an_endpoint_is_a_base_url():
+    """With or without a slash, or the whole path of the metrics."""
+    assert "http://rank0:4318" == checked(" http://rank0:4318/ ")
+    assert "https://rank0" == checked("https://rank0")
+
+
+@pytest.mark.parametrize("protocol", ["http", "http/json", "udp"])
+def test_a_protocol_that_is_not_supported_is_refused(protocol):
+    """By name."""
+    with pytest.raises(ValueError, match="protocol must be"):
+        exporter_to("http://rank0:4318", protocol=protocol)
+
+
+def test_what_a_worker_cannot_decide_is_refused_by_name(receiver):
+    """Rows are made where the run is."""
+    with pytest.raises(TypeError, match="hold is for the process that owns the run"):
+        worker(receiver, hold=1.0)
+    with pytest.raises(TypeError, match="unknown option 'color'"):
+        worker(receiver, color="red")
+    with pytest.raises(TypeError, match="these or endpoint"):
+        configure(metrics, endpoint=receiver.endpoint, set_global=False)
+    with pytest.raises(ValueError, match="max_pending"):
+        worker(receiver, max_pending=0)
+
+
+def test_a_missing_exporter_prints_the_command_that_installs_it(monkeypatch):
+    """Optional parts are extras."""
+    monkeypatch.setitem(sys.modules, "opentelemetry.exporter.otlp.proto.http.metric_exporter", None)
+    with pytest.raises(ModuleNotFoundError, match=r"pip install .otel-wandb-bridge\[worker\]"):
+        exporter_to("http://rank0:4318", protocol="http/protobuf")

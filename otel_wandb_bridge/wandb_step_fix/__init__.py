@@ -37,8 +37,9 @@ __all__ = [
 TRAINER, EVALUATION, DEFAULT, DEBUG = 0, 1, 5, 10
 """Priorities: of two values of one key at one step, that of the smaller number stands."""
 
-_manager: WandBStepManager | None = None
-_options: dict[str, Any] = {}
+# A reload of this module forgets nothing.
+_manager: WandBStepManager | None = globals().get("_manager")
+_options: dict[str, Any] = globals().get("_options", {})
 
 show_where_nobody_listens()
 

@@ -44,9 +44,10 @@ _MISSING: Any = object()
 _OURS = ("otel_wandb_bridge.", "wandb.")
 _WANDB = str(Path(wandb.__file__).parent)
 
+# `importlib.reload` runs this again over the same names, while W&B goes on calling what is patched in.
 _lock = threading.RLock()
-_take_off: list[Callable[[], None]] = []
-_settings: Settings | None = None
+_take_off: list[Callable[[], None]] = globals().get("_take_off", [])
+_settings: Settings | None = globals().get("_settings")
 _by_id = ROUTES.by_id
 
 
@@ -122,13 +123,15 @@ def _replace_log(catching: Hook) -> Callable[[], None]:
     def log(
         self: Any, data: Any = _MISSING, step: Any = None, commit: Any = None, *args: Any, **more: Any
     ) -> Any:
+        if is_own(data):
+            return original(self, data, step=step, commit=commit)
         route = _by_id.get(id(self))
         if (
             route is not None
             and type(data) is dict
             and (step is None or (type(step) is int and step <= LARGEST_STEP))
             and (commit is None or commit is True or commit is False)
-            and not (args or more or is_own(data))
+            and not (args or more)
             and _has_text_keys(data)
             and catching.is_on_top()  # else somebody has wrapped `_log`, and wants to see each call
         ):

@@ -276,8 +276,8 @@ def _new_bridge(run: Any, settings: Settings) -> tuple[WandbMetricExporter, Brid
     return exporter, Bridge(provider, reader, exporter, owns_provider=True, interval_millis=interval)
 
 
-ROUTES = Routes()
-"""Those of this process."""
+ROUTES: Routes = globals().get("ROUTES") or Routes()
+"""Those of this process, also after a reload of this module."""
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=ROUTES.after_fork)

@@ -11,7 +11,7 @@ Around = Callable[..., Any]
 
 _MOST_LOOKED_AT = 200
 _lock = threading.RLock()
-_hooks: "dict[tuple[int, str], Hook]" = {}
+_hooks: "dict[tuple[int, str], Hook]" = globals().get("_hooks", {})  # also after a reload
 
 
 class Hook:
@@ -28,7 +28,8 @@ class Hook:
         self._owner = owner
         self._name = name
         self._needs: dict[Around, int] = {}
-        self._arounds: list[Around] = []
+        self._call: Callable[..., Any] | None = None
+        """The original, with all arounds around it."""
         self._outermost: Around | None = None
         self._original: Callable[..., Any] | None = None
         self._wrapper: Callable[..., Any] | None = None
@@ -80,28 +81,30 @@ class Hook:
                 self._put_back()
 
     def _arrange(self) -> None:
-        # A new list each time, for the calls that are under way. A stable sort: the outermost comes last.
-        self._arounds = sorted(self._needs, key=lambda around: around is self._outermost)
+        # Put together once, not at each call. A stable sort: the outermost comes last.
+        call = self._original
+        for around in sorted(self._needs, key=lambda around: around is self._outermost):
+            call = None if call is None else functools.partial(around, call)
+        self._call = call
 
     def _put_in(self) -> None:
         original = getattr(self._owner, self._name)
 
         @functools.wraps(original)
         def wrapper(*args: Any, **kwargs: Any) -> Any:
-            call = original
-            if self._wrapper is not wrapper:  # left behind in somebody else's wrapper
-                return call(*args, **kwargs)
-            for around in self._arounds:
-                call = functools.partial(around, call)
+            call = self._call
+            if self._wrapper is not wrapper or call is None:  # left behind in somebody else's wrapper
+                call = original
             return call(*args, **kwargs)
 
         self._original, self._wrapper, self._above = original, wrapper, None
+        self._arrange()
         setattr(self._owner, self._name, wrapper)
 
     def _put_back(self) -> None:
         if vars(self._owner).get(self._name) is self._wrapper:
             setattr(self._owner, self._name, self._original)
-            self._wrapper = self._original = self._above = None
+            self._wrapper = self._original = self._above = self._call = None
 
     def _is_in_place(self) -> bool:
         present = getattr(self._owner, self._name, None)

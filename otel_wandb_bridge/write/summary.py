@@ -13,6 +13,7 @@ from .run import Run
 
 _KEPT = (float, int, str, bool, type(None))
 _PLAIN = frozenset(_KEPT)
+_ROWS = 100
 
 
 class Summary:
@@ -30,12 +31,15 @@ class Summary:
         self._values: dict[str, Any] = {}
         self._defined_by_user: dict[str, bool] = {}
         self._newest = -1
+        self._rows: list[tuple[int, dict[str, Any]]] = []
+        """What was committed last and is not in the above yet: only a late row asks for it."""
         self._to_restore: dict[str, Any] = {}
 
     def before(self, row: Row, values: dict[str, Any]) -> None:
         """Before a late row: note what stands at higher steps under its keys."""
         if not row.late or row.step is None:
             return
+        self._fold()
         own = -1 if row.step > self._newest else row.step  # a leap is no step to go by
         for key in (*values, self.step_metric):
             if self._steps.get(key, -1) <= own:
@@ -51,11 +55,19 @@ class Summary:
         step = row.step
         if step is None or (row.late and step > self._newest):
             return
+        is_plain = _PLAIN.issuperset(map(type, values.values()))
+        if is_plain and step > self._newest and not self._to_restore:
+            self._newest = step
+            self._rows.append((step, values))
+            if len(self._rows) >= _ROWS:
+                self._fold()
+            return
+        self._fold()
         values = {**values, self.step_metric: step}
         if step <= self._newest:
             values = {key: value for key, value in values.items() if step >= self._steps.get(key, -1)}
         self._newest = max(self._newest, step)
-        if not _PLAIN.issuperset(map(type, values.values())):
+        if not is_plain:
             # Media are not kept alive; what stands of them is in the run's summary.
             values = {key: value if isinstance(value, _KEPT) else _NOT_KEPT for key, value in values.items()}
         self._steps.update(dict.fromkeys(values, step))
@@ -66,6 +78,7 @@ class Summary:
 
     def was_set(self, keys: Iterable[str]) -> None:
         """The program itself writes these keys: what stands there is in the run's summary from now on."""
+        self._fold()
         for key in keys:
             self._to_restore.pop(key, None)
             self._steps.setdefault(key, self._newest)
@@ -101,6 +114,20 @@ class Summary:
             self._run.summary.update(values)
         except Exception as error:
             self._ledger.say_once("summary", "counts", f"W&B refused the bridge's counts: {error!r}")
+
+    def _fold(self) -> None:
+        rows, self._rows = self._rows, []
+        steps: dict[str, int] = {}
+        values: dict[str, Any] = {}
+        for step, row in reversed(rows):
+            if not steps:
+                steps[self.step_metric], values[self.step_metric] = step, step
+            if row.keys() <= steps.keys():  # a later row has the same keys, as a rule
+                continue
+            for key in row.keys() - steps.keys():
+                steps[key], values[key] = step, row[key]
+        self._steps.update(steps)
+        self._values.update(values)
 
     def _note(self, key: str, value: Any) -> None:
         if value is _NOT_KEPT:

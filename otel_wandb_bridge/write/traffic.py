@@ -63,16 +63,15 @@ class Traffic:
 
     @contextmanager
     def ours(self) -> Iterator[None]:
-        """Keep others from writing. What is logged inside with `own` around it is our own."""
+        """Keep others from writing. What is logged inside with `log_own` is our own."""
         with self.lock, self._elsewhere.held():
             try:
                 yield
             finally:
                 self._elsewhere.add()
 
-    @contextmanager
-    def own(self, values: Any) -> Iterator[None]:
-        """What is logged with these very values is our own.
+    def log_own(self, log: Callable[..., None], values: Any, step: int | None, commit: bool) -> None:
+        """Log; what is logged with these very values is our own.
 
         Not all that this thread logs: a signal handler or a finalizer may run in the middle of it.
         """
@@ -80,7 +79,7 @@ class Traffic:
         before = _own.get(thread)
         _own[thread] = values
         try:
-            yield
+            log(values, step=step, commit=commit)
         finally:
             if before is None:
                 _own.pop(thread, None)
@@ -88,12 +87,9 @@ class Traffic:
                 _own[thread] = before
 
     @contextmanager
-    def theirs(self, values: Any, *, leaves_open: bool) -> Iterator[None]:
-        """Around a call that has come: it is foreign, unless it is our own."""
+    def theirs(self, *, leaves_open: bool) -> Iterator[None]:
+        """Around a foreign call that has come."""
         with self.lock:
-            if is_own(values):
-                yield
-                return
             self._calls += 1
             with self._elsewhere.held():
                 yield
@@ -142,10 +138,12 @@ def is_own(values: Any) -> bool:
 def _count_and_log(
     call: Callable[..., Any], run: Any, data: Any, step: Any = None, commit: Any = None, **more: Any
 ) -> Any:
+    if is_own(data):  # within `ours`
+        return call(run, data, step=step, commit=commit, **more)
     traffic = _traffic.get(run)
     if traffic is None:
         return call(run, data, step=step, commit=commit, **more)
-    with traffic.theirs(data, leaves_open=not commit and (step is not None or commit is not None)):
+    with traffic.theirs(leaves_open=not commit and (step is not None or commit is not None)):
         return call(run, data, step=step, commit=commit, **more)
 
 

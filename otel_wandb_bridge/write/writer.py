@@ -234,8 +234,7 @@ class RunWriter:
 
     def _log(self, values: dict[str, Any], step: int | None, *, commit: bool) -> None:
         self._ledger.log_calls += 1
-        with self._traffic.own(values):
-            self.run.log(values, step=step, commit=commit)
+        self._traffic.log_own(self.run.log, values, step, commit)
 
     def _step_of(self, row: Row) -> int | None:
         if self._numbers_rows_itself or self._traffic.is_joined:

@@ -22,10 +22,14 @@ def test_all_ways_to_log_go_through_the_method_that_is_wrapped(tmp_path):
             log({"foreign": 1})
         assert 4 == traffic.foreign_calls
         ours = {"ours": 1}
-        with traffic.ours(), traffic.own(ours):
-            run.log(ours)
+
+        def log(values, **more):
+            run.log(values, **more)
             assert 4 == traffic.foreign_calls
             run.log({"of a signal handler": 1})
+
+        with traffic.ours():
+            traffic.log_own(log, ours, None, commit=True)
         assert 5 == traffic.foreign_calls
 
 

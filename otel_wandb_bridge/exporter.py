@@ -390,11 +390,9 @@ class WandbMetricExporter(MetricExporter):
                 operation.error, operation.is_final = "already_shutdown", True
                 return MetricExportResult.FAILURE
             self._pipeline.describe("resource", described(metrics_data))
+            until = self._pipeline.cut(decoded.collected_at)
             succeeded = self._pipeline.take(
-                decoded.samples,
-                self._batches(decoded.collected_at),
-                until=decoded.collected_at,
-                deadline=deadline,
+                decoded.samples, self._batches(until), until=until, deadline=deadline
             )
             if not succeeded:
                 operation.error = self._pipeline.interrupted_by or "timeout"

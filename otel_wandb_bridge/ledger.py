@@ -42,6 +42,7 @@ class Ledger:
     foreign_steps: int = 0
     successful_flushes: int = 0
     failed_flushes: int = 0
+    service_errors: int = 0
 
     _said: set[tuple[str, str]] = field(default_factory=set)
 

@@ -19,6 +19,8 @@ from .verdict import Verdict
 from .write import Run, RunTarget, RunWriter, tell
 
 _DEFERRED_SECONDS = 1.0
+_SET_BACK_SECONDS = 0.01
+ALL = float("inf")
 _NO_RUN = "there is no run (no wandb.init, or the run is over)"
 
 
@@ -44,6 +46,8 @@ class Pipeline:
         self._policy = options.policy
         self._clock = clock
         self._deferred: list[Sample] = []
+        self._wall_ahead = time.time() - time.monotonic()
+        self._untimely = 0
         self._on_late = options.on_late
         self._late: list[Sample] = []
         self._summary_counts = options.summary_counts
@@ -118,6 +122,9 @@ class Pipeline:
         """
         self._pacer.begin()
         samples = self._up_to(until, samples)
+        if until == ALL:
+            self._add([*samples, *(item for batch in batches for item in batch)])
+            return self.commit(deadline=deadline)
         taken = 0
         try:
             for batch in batches:
@@ -133,6 +140,21 @@ class Pipeline:
             # collected.
             self._deferred = samples[taken:] + self._deferred
         return self.commit(deadline=deadline)
+
+    def cut(self, collected_at: float) -> float:
+        """Up to when this collection is complete: when it began, in seconds since the epoch.
+
+        `ALL` where the wall clock was set back since the last one. What time says about the order is wrong
+        then, so all that there is must be taken in before a row is committed. The next collection may still
+        have something from before, too.
+        """
+        before, self._wall_ahead = self._wall_ahead, time.time() - time.monotonic()
+        if self._wall_ahead < before - _SET_BACK_SECONDS:
+            self._untimely = 2
+        if not self._untimely:
+            return collected_at
+        self._untimely -= 1
+        return ALL
 
     def receive(self, samples: Collection[Sample]) -> bool:
         """Take in what other processes have sent, and commit what is due.

@@ -50,6 +50,8 @@ class Stats:
     """Flushes that wrote what was due."""
     failed_flushes: int
     """Flushes that W&B interrupted; what they left is tried again."""
+    service_errors: int = 0
+    """How often W&B's service wrote to its log that it cannot store rows, or uploads them no more."""
     rejected_reasons: Mapping[str, int] = field(default_factory=dict)
     """Reason to count."""
     late_by_source: Mapping[str, int] = field(default_factory=dict)
@@ -109,6 +111,7 @@ def stats_of(
         duplicate_steps=ledger.duplicate_steps,
         successful_flushes=ledger.successful_flushes,
         failed_flushes=ledger.failed_flushes,
+        service_errors=ledger.service_errors,
         rejected_reasons=reasons,
         late_by_source=dict(ledger.late_by),
         overridden_by_source=dict(ledger.overridden_by),

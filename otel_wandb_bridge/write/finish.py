@@ -19,6 +19,7 @@ from wandb import wandb_run
 from ..exit import before_handlers_of_now
 from .hooks import Around, around
 from .run import Run
+from .service_log import last_look
 
 _logger = logging.getLogger("otel_wandb_bridge")
 _lock = threading.RLock()  # reentrant: an exporter may be collected, and taken off, at any moment
@@ -80,8 +81,9 @@ def watch(run: Run) -> None:
 def _watch(kind: type) -> None:
     if hasattr(kind, "_finish"):
         _wrap(kind, "_finish", _tell_of_run)
-    if "finish" in vars(kind) and kind is not wandb_run.Run:  # a disabled run's, or a test double's, own
-        _wrap(kind, "finish", _tell_of_run)
+    definer = next((each for each in kind.__mro__ if "finish" in vars(each)), wandb_run.Run)
+    if definer is not wandb_run.Run:  # a disabled run's, or a test double's, own
+        _wrap(definer, "finish", _tell_of_run)
 
 
 def _wrap(owner: Any, name: str, wrap: Around) -> None:
@@ -91,12 +93,16 @@ def _wrap(owner: Any, name: str, wrap: Around) -> None:
 
 def _tell_of_run(call: Callable[..., Any], run: Run, *args: Any, **kwargs: Any) -> Any:
     _tell(run)
-    return call(run, *args, **kwargs)
+    finished = call(run, *args, **kwargs)
+    last_look(run)
+    return finished
 
 
 def _tell_of_all(call: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     _tell(None)
-    return call(*args, **kwargs)
+    torn_down = call(*args, **kwargs)
+    last_look()
+    return torn_down
 
 
 def _call_and_register(call: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:

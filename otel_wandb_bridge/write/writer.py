@@ -13,6 +13,7 @@ from .distribution import ALL_ALIKE, expand
 from .outbox import BATCH, Outbox, Prepared
 from .run import Run, is_disabled, is_of_another_process, is_shared, next_step
 from .run_config import RunConfig
+from .service_log import ServiceLog
 from .summary import Summary
 from .traffic import traffic_of
 
@@ -77,6 +78,7 @@ class RunWriter:
         self._summary = Summary(run, step_metric, ledger)
         self._failures = 0
         self._outbox = Outbox(run, ledger)
+        self._service_log = ServiceLog(run, ledger)
 
     def continue_at(self, step: int) -> None:
         """Begin at this `_step` where the run would begin lower: it has the rows below from elsewhere."""
@@ -183,6 +185,7 @@ class RunWriter:
     def end(self) -> None:
         """After a flush: the summary shows the highest step of each key, whatever was late."""
         self._summary.settle()
+        self._service_log.look()
 
     def _write_here(self, prepared: Prepared) -> dict[str, Exception]:
         row, values, stamp = prepared

@@ -16,7 +16,6 @@ from opentelemetry.sdk.metrics import (
 )
 from opentelemetry.sdk.metrics.export import (
     AggregationTemporality,
-    MetricExporter,
     MetricExportResult,
     MetricReader,
     MetricsData,
@@ -30,9 +29,8 @@ from .flush_lock import FlushLock
 from .flusher import Flusher
 from .lifecycle import Lifecycle, is_any_bound
 from .pipeline import Pipeline
-from .record import INSTRUMENTS, DirectLane, Intake, StepAggregation
+from .record import INSTRUMENTS, DirectLane, HeardOnce, Intake, Readership
 from .record.lane import Entry
-from .record.sdk import readers_of
 from .records import Bundle, Sample
 from .resource import Announcer, described
 from .selfmetrics import SelfMetrics, data_points_in
@@ -49,7 +47,7 @@ _T = TypeVar("_T")
 _OBSERVABLE = (ObservableCounter, ObservableGauge, ObservableUpDownCounter)
 
 
-class WandbMetricExporter(MetricExporter):
+class WandbMetricExporter(HeardOnce):
     """Writes what OpenTelemetry instruments record to a W&B run: one merged row for each step, in order.
 
         reader = PeriodicExportingMetricReader(WandbMetricExporter(run), export_interval_millis=2000)
@@ -177,7 +175,7 @@ class WandbMetricExporter(MetricExporter):
         self.entrances = Entrances(self._pipeline, self._lock, self._set_alarm, lambda: self.is_shut_down)
         self._refused = 0
         self._refusing = threading.Lock()
-        self._aggregation = StepAggregation(self._intake, self._on_instrument)
+        self.readership = Readership(self._intake, self._on_instrument)
         super().__init__(
             # Delta for what is recorded, so that the SDK lets go of a series (one for each step, where no
             # view keeps the step out) once it is collected; cumulative for what is observed, since a
@@ -188,7 +186,6 @@ class WandbMetricExporter(MetricExporter):
                 else AggregationTemporality.DELTA
                 for instrument in INSTRUMENTS
             },
-            preferred_aggregation=dict.fromkeys(INSTRUMENTS, self._aggregation),
         )
         self._self_metrics = SelfMetrics(self.stats)
         self._announcer = Announcer()
@@ -269,7 +266,7 @@ class WandbMetricExporter(MetricExporter):
 
     def readers(self) -> list[MetricReader]:
         """The readers that were given this exporter."""
-        return readers_of(self._aggregation)
+        return self.readership.readers()
 
     def stats(self) -> Stats:
         """What became of everything recorded so far. Never waits for a flush."""
@@ -385,6 +382,7 @@ class WandbMetricExporter(MetricExporter):
             decoded = self._decoder.decode(metrics_data)
             if self._traces is not None:
                 decoded = self._traces.added_to(decoded, metrics_data, self._pipeline.ledger)
+            self.readership.say_of_rivals(self._pipeline.ledger)
             if self._lifecycle.is_shut_down:
                 self._refuse(decoded.samples)
                 operation.error, operation.is_final = "already_shutdown", True
@@ -402,7 +400,7 @@ class WandbMetricExporter(MetricExporter):
     @uninterrupted
     def _collect(self, timeout_millis: float = 30_000) -> bool:
         self.entrances.drain()
-        readers = readers_of(self._aggregation) if self._may_collect() else []
+        readers = self.readership.readers() if self._may_collect() else []
         if not readers:
             with self._lock.held():
                 self._pipeline.take([], self._batches(None))
@@ -490,6 +488,7 @@ class WandbMetricExporter(MetricExporter):
         self._flusher.after_fork()
         self._self_metrics.after_fork()
         self._intake.clear()
+        self.readership.after_fork()
         self._lane.clear()
         self.entrances.forget()
         self._pipeline.forget()

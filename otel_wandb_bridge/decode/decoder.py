@@ -23,7 +23,7 @@ from ..attributes import (
 )
 from ..ledger import Ledger
 from ..records import Kind, Sample
-from .naming import Keys, Naming, identity_of
+from .naming import Keys, Naming, UnusableKey, identity_of
 from .points import PlainPoints
 
 _OVERFLOW = "otel.metric.overflow"
@@ -242,7 +242,10 @@ class Decoder:
             return default_priority(source, self._priorities)
 
     def _reject_undecodable(self, metric: Metric, error: Exception) -> None:
-        self._ledger.reject("undecodable", f"instrument {metric.name!r}", repr(error))
+        if isinstance(error, UnusableKey):
+            self._ledger.reject("key", f"instrument {metric.name!r}", str(error))
+        else:
+            self._ledger.reject("undecodable", f"instrument {metric.name!r}", repr(error))
 
     def _note_shed(self, metric: Metric, count: int) -> None:
         if count:

@@ -6,6 +6,8 @@ from typing import Any
 
 from ..ledger import Ledger
 
+_TAKEN = frozenset(("_step", "_runtime", "_timestamp", "_wandb"))
+
 Naming = Callable[[str, Mapping[str, Any]], str]
 """Takes the metric's name and the attributes of the series (those without a meaning of their own: no step,
 source or priority), and returns the key."""
@@ -33,6 +35,10 @@ def identity_of(attributes: Mapping[str, Any]) -> Hashable:
     return typed
 
 
+class UnusableKey(ValueError):
+    """W&B takes no such key."""
+
+
 class Keys:
     """Remembers which series has which key, so that two never share one by accident.
 
@@ -58,8 +64,7 @@ class Keys:
 
     def _new_key(self, identity: Any, name: str, attributes: Mapping[str, Any], suffix: str) -> str:
         key = self._naming(name, attributes)
-        if not isinstance(key, str) or not key:
-            raise TypeError(f"naming must return a non-empty string for {name!r}; got {key!r}")
+        _check(key, name)
         key += suffix
         if self._owners.setdefault(key, identity) == identity:
             return key
@@ -69,6 +74,22 @@ class Keys:
             "key", repr(key), f"another series has this key; {identity!r} is written as {apart!r}"
         )
         return apart
+
+
+def _check(key: Any, name: str) -> None:
+    """W&B refuses, or throws away without a word, what is no key.
+
+    Raises:
+        UnusableKey: with the metric's name, what came and what is expected.
+    """
+    if not isinstance(key, str) or not key:
+        raise UnusableKey(f"naming must return a non-empty string for {name!r}; got {key!r}")
+    if key in _TAKEN:
+        raise UnusableKey(f"W&B sets {key!r} itself; give the metric {name!r} another name, or a naming")
+    try:
+        key.encode()
+    except UnicodeEncodeError:
+        raise UnusableKey(f"naming must return text in UTF-8 for {name!r}; got {key!r}") from None
 
 
 def _by_name(typed: tuple[str, type, Any]) -> str:

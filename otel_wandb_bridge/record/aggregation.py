@@ -48,6 +48,7 @@ class KeepAll(Aggregation):
 
     intake: Intake
     on_instrument: Callable[[Instrument], None] | None
+    may_record: Callable[[Any, Instrument], bool] | None
 
     def _create_aggregation(
         self,
@@ -56,8 +57,10 @@ class KeepAll(Aggregation):
         reservoir_factory: Any,
         start_time_unix_nano: int,
     ) -> Any:
+        is_rival = self.may_record is not None and not self.may_record(self, instrument)
         scope = scope_name(instrument)
-        if scope == LANE_SCOPE or (scope in SELF_SCOPES and not isinstance(instrument, Asynchronous)):
+        is_own = scope == LANE_SCOPE or (scope in SELF_SCOPES and not isinstance(instrument, Asynchronous))
+        if is_rival or is_own:
             # What the direct lane shows to other readers has its own way to W&B; and what is recorded of an
             # export would wait here for the next.
             return DropAggregation()._create_aggregation(
@@ -84,10 +87,16 @@ class KeepAll(Aggregation):
 class StepAggregation(KeepAll, DefaultAggregation):
     """The default aggregation of each instrument, with every measurement kept."""
 
-    def __init__(self, intake: Intake, on_instrument: Callable[[Instrument], None] | None = None) -> None:
+    def __init__(
+        self,
+        intake: Intake,
+        on_instrument: Callable[[Instrument], None] | None = None,
+        may_record: Callable[["StepAggregation", Instrument], bool] | None = None,
+    ) -> None:
         super().__init__()
         self.intake = intake
         self.on_instrument = on_instrument
+        self.may_record = may_record
 
 
 def keeping_all(aggregation: Aggregation, intake: Intake) -> Aggregation:
@@ -99,6 +108,7 @@ def keeping_all(aggregation: Aggregation, intake: Intake) -> Aggregation:
     twin.__class__ = type(f"Step{type(aggregation).__name__}", (KeepAll, type(aggregation)), {})
     twin.intake = intake  # type: ignore[attr-defined]
     twin.on_instrument = None  # type: ignore[attr-defined]
+    twin.may_record = None  # type: ignore[attr-defined]
     return twin
 
 

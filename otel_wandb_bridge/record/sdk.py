@@ -41,7 +41,7 @@ def views_of(instrument: Instrument) -> Sequence[View]:
 
     A view for "every instrument that no other view matches" cannot be said in public terms.
     """
-    consumer: Any = getattr(instrument, "_measurement_consumer", None)
+    consumer = consumer_of(instrument)
     views: Sequence[View] = getattr(getattr(consumer, "_sdk_config", None), "views", ())
     return views
 
@@ -57,6 +57,14 @@ def is_reader_of(provider: MeterProvider, reader: MetricReader) -> bool:
     collect = getattr(reader, "_collect", None)
     consumer = getattr(provider, "_measurement_consumer", None)
     return consumer is not None and getattr(collect, "__self__", None) is consumer
+
+
+def consumer_of(instrument: Instrument) -> Any:
+    """What all instruments of one provider hand their measurements to; None where it cannot be found.
+
+    An aggregation is not told for which provider it is made.
+    """
+    return getattr(instrument, "_measurement_consumer", None)
 
 
 def scope_name(instrument: Instrument) -> str:

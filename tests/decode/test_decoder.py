@@ -567,3 +567,23 @@ def test_all_that_was_recorded_is_accounted_for(collections, scope):
     assert all(sample.key and 0 <= sample.priority <= 10 for sample in samples)
     if scope == OWN_SCOPE:
         assert 0 == ledger.recorded
+
+
+@pytest.mark.parametrize(
+    ("key", "said"),
+    [
+        (5, "naming must return a non-empty string for 'loss'; got 5"),
+        ("", "naming must return a non-empty string for 'loss'; got ''"),
+        ("_step", "W&B sets '_step' itself; give the metric 'loss' another name, or a naming"),
+        ("_timestamp", "W&B sets '_timestamp' itself"),
+        ("loss\ud800", "naming must return text in UTF-8 for 'loss'; got 'loss\\ud800'"),
+    ],
+)
+def test_a_key_that_wandb_does_not_take_is_counted_and_said_once(key, said, caplog):
+    """For data points and measurements alike; W&B itself throws some away without a word."""
+    decoding = Decoding(naming=lambda *_: key)
+    assert [] == decoding.of(gauge(1.0), gauge(1.0, {}, [kept(1.0, 1), kept(1.0, 2)]))
+    assert ({"key": 3}, 3) == (decoding.ledger.rejected, decoding.ledger.recorded)
+    [line] = caplog.messages
+    assert line.startswith("key: instrument 'loss': ")
+    assert said in line

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from otel_wandb_bridge.decode.naming import Keys, default_naming
+from otel_wandb_bridge.decode.naming import Keys, UnusableKey, default_naming
 from otel_wandb_bridge.ledger import Ledger
 
 
@@ -120,5 +120,5 @@ def test_a_naming_of_the_user_s_own_decides(ledger):
 def test_a_naming_that_returns_no_key_is_told_what_is_expected(ledger, answer):
     """With what came, and for which metric."""
     keys = Keys(lambda name, attributes: answer, ledger)
-    with pytest.raises(TypeError, match="naming must return a non-empty string for 'loss'; got"):
+    with pytest.raises(UnusableKey, match="naming must return a non-empty string for 'loss'; got"):
         keys.key("loss", {})

@@ -127,6 +127,16 @@ def run_script(tmp_path):
     return run
 
 
+@pytest.fixture(scope="module")
+def run_script_once(tmp_path_factory):
+    """The same for all tests of a module."""
+
+    def run(source: str, *, timeout: float = 120.0) -> Outcome:
+        return _run(PROLOGUE + textwrap.dedent(source), tmp_path_factory.mktemp("once"), timeout)
+
+    return run
+
+
 @pytest.fixture
 def run_scripts(tmp_path):
     """Run scripts by name, two at a time."""

@@ -1,5 +1,6 @@
 """The views keep step and priority out of the series of every reader, and never double a stream."""
 
+import threading
 from collections import Counter
 from itertools import permutations
 
@@ -91,6 +92,33 @@ def test_a_stream_is_never_doubled(mine, order, temporality):
         totals[metric.name] += point.value
     assert [20, 20] == list(totals.values())
     assert dict.fromkeys(range(20), 2) == arrived
+
+
+@pytest.mark.parametrize("times", [2, 3])
+@BOTH
+def test_one_list_that_is_unpacked_again_doubles_no_stream(times, temporality):
+    """The same view stands in the provider's list more than once, for all its readers and threads."""
+    views = step_views()
+    other = InMemoryMetricReader()
+    recorder = Recorder(views=views * times, temporality=temporality, readers=[other])
+    names = [f"tokens{number}" for number in range(8)]
+
+    def count(name):
+        counter = recorder.meter.create_counter(name)
+        for step in range(10):
+            counter.add(1, {"step": step})
+
+    threads = [threading.Thread(target=count, args=[name]) for name in names]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    totals = Counter()
+    for metric, point in points_of(other):
+        totals[metric.name] += point.value
+        assert {} == point.attributes
+    assert dict.fromkeys(names, 10) == totals
+    assert sorted([*range(10)] * len(names)) == sorted(recorder.steps())
 
 
 def test_one_list_of_views_serves_each_provider_alike():

@@ -59,6 +59,15 @@ class Sample(NamedTuple):
     """When it was measured: seconds since the epoch."""
     kind: Kind = Kind.VALUE
 
+    @property
+    def samples(self) -> int:
+        """How many it is: as a `Bundle` may be many."""
+        return 1
+
+    def value_of(self, key: str) -> Any:
+        """The value; a `Bundle` has many."""
+        return self.value
+
 
 @final
 class Bundle:

@@ -47,12 +47,15 @@ class OpenRow:
     Thread-safety: none; the pipeline's lock guards it.
     """
 
-    __slots__ = ("_bundles", "has_shares", "late", "riders", "samples", "slots", "step", "time")
+    __slots__ = ("_bundles", "has_shares", "has_totals", "late", "riders", "samples", "slots", "step", "time")
 
     def __init__(self, step: int | None, *, late: bool = False) -> None:
         self.step = step
         self.late = late
-        self.slots: dict[SlotKey, Slot | Bundle] = {}
+        self.slots: dict[SlotKey, Slot | Bundle | Sample] = {}
+        """A key that came once is held by its sample, which need not be copied into a slot."""
+        self.has_totals = False
+        """Whether there may be running totals in it."""
         self.has_shares = False
         """Whether a source of a known process has reported: its values are shares of those of their keys."""
         self._bundles: list[Bundle] | None = []
@@ -70,6 +73,25 @@ class OpenRow:
             return slot.source
         return self.riders[0].source if self.riders else ""
 
+    def put(self, sample: Sample) -> bool:
+        """Take in what most samples are: the first of its key, from a source of no known process.
+
+        Returns:
+            False where it is another; nothing is done then.
+        """
+        key, kind = sample.key, sample.kind
+        slots = self.slots
+        if key in slots or type(sample.source) is Source or kind is Kind.PROGRESS:
+            return False
+        self._bundles = None
+        slots[key] = Slot(sample) if kind is Kind.OBSERVATION else sample
+        if kind is Kind.INCREMENT:
+            self.has_totals = True
+        self.samples += 1
+        if sample.time > self.time:
+            self.time = sample.time
+        return True
+
     def merge(self, sample: Sample) -> tuple[int, bool]:
         """Take a sample in: the higher priority stands, then the later measurement.
 
@@ -80,6 +102,8 @@ class OpenRow:
         if sample.time > self.time:
             self.time = sample.time
         at: SlotKey = sample.key
+        if sample.kind is Kind.INCREMENT:
+            self.has_totals = True
         if type(sample.source) is Source:
             self.has_shares = True
             at = (sample.key, sample.source.process.contributor)
@@ -149,11 +173,6 @@ class OpenRow:
         self._bundles = None
         return self.slots.pop(at).samples
 
-    @property
-    def has_totals(self) -> bool:
-        """Whether there may be running totals in it."""
-        return self._bundles is None
-
     def seated(self, folding: Iterable[Sample]) -> tuple["OpenRow", list["OpenRow"], int]:
         """This row as it is to be committed, with all that goes along in its place.
 
@@ -168,7 +187,7 @@ class OpenRow:
         row = OpenRow(self.step, late=self.late)
         row.slots = {key: slot.copy() if type(slot) is Slot else slot for key, slot in self.slots.items()}
         row._bundles = None if self._bundles is None else [*self._bundles]
-        row.has_shares = self.has_shares
+        row.has_shares, row.has_totals = self.has_shares, self.has_totals
         row.samples, row.time = self.samples - sum(map(size_of, self.riders)), self.time
         overridden = 0
         for sample in folding:
@@ -231,10 +250,11 @@ class OpenRow:
             slots = sorted(slots, key=lambda item: item[1].priority)  # type: ignore[assignment]
         for key, slot in slots:
             assert isinstance(key, str)
-            value = slot.value_of(key)
-            if slot.kind is Kind.INCREMENT:
+            value = slot.values[key] if type(slot) is Bundle else slot.value
+            kind = slot.kind
+            if kind is Kind.INCREMENT:
                 values[key] = totals.shown(key, self.step, value)
-            elif slot.kind is Kind.OBSERVATION:
+            elif kind is Kind.OBSERVATION:
                 values[key] = Distribution(tuple(value))
             else:
                 values[key] = value
@@ -257,8 +277,10 @@ class OpenRow:
         slot = self.slots.get(key)
         if type(slot) is Bundle:
             assert isinstance(key, str)
-            sample = Sample(slot.source, slot.step, key, slot.values[key], slot.priority, slot.time)
-            slot = self.slots[key] = Slot(sample)
+            slot = Sample(slot.source, slot.step, key, slot.values[key], slot.priority, slot.time)
+        if type(slot) is Sample:
+            slot = self.slots[key] = Slot(slot)
+        assert slot is None or type(slot) is Slot
         return slot
 
     @staticmethod

@@ -100,30 +100,47 @@ class Reconciler:
     def add(self, items: Iterable[Sample | Bundle], now: float) -> None:
         """Take samples in, in the order of their measurement; `now` is in seconds of the injected clock."""
         self._head = None
-        for item in items:
-            step = item.step
-            if type(item) is Bundle and item.manner is Manner.STANDS_ALONE:
-                self._add_alone(item)
-            elif item.kind is Kind.PROGRESS:
-                self._announce(item.source, step)
-            elif step is None:
-                for sample in _samples_of(item):
-                    self._add_unstepped(sample, now)
-            elif self._is_leap(step):
-                self._lateness.note_leap(item.source, step, size_of(item))
-                self._add_late(item)
-            else:
-                if self._newest is not None and step + self._policy.max_step_jump < self._newest:
-                    self._doubt_the_newest(step)
-                self._note_progress(item.source, step)
-                if self._committed is None or step > self._committed:
-                    self._merge(self._rows, item)
-                elif item.kind is Kind.READING:
-                    # Read again and again while the step stands; the row of that step has its reading.
-                    self._ledger.overridden += 1
-                else:
-                    self._lateness.say(item.source, step, self._committed)
+        source, row, row_step = "", None, None
+        put = 0
+        try:
+            for item in items:
+                step = item.step
+                # Most samples come from the source of the one before, at the same step, and begin their key.
+                if (
+                    row is not None
+                    and step == row_step
+                    and type(item) is Sample
+                    and item.source == source
+                    and row.put(item)
+                ):
+                    put += 1
+                    continue
+                row = None
+                if type(item) is Bundle and item.manner is Manner.STANDS_ALONE:
+                    self._add_alone(item)
+                elif item.kind is Kind.PROGRESS:
+                    self._announce(item.source, step)
+                elif step is None:
+                    for sample in _samples_of(item):
+                        self._add_unstepped(sample, now)
+                elif self._is_leap(step):
+                    self._lateness.note_leap(item.source, step, size_of(item))
                     self._add_late(item)
+                else:
+                    if self._newest is not None and step + self._policy.max_step_jump < self._newest:
+                        self._doubt_the_newest(step)
+                    self._note_progress(item.source, step)
+                    if self._committed is None or step > self._committed:
+                        self._merge(self._rows, item)
+                        source, row, row_step = item.source, self._rows.get(step), step
+                    elif item.kind is Kind.READING:
+                        # Read again and again while the step stands; the row of that step has its reading.
+                        self._ledger.overridden += 1
+                    else:
+                        self._lateness.say(item.source, step, self._committed)
+                        self._add_late(item)
+        finally:  # interrupted: what is in a row is counted
+            self.pending += put
         self._watermark.note_what_was_passed(now)
 
     def advance(self, now: float) -> None:
@@ -171,7 +188,8 @@ class Reconciler:
         self._head = None
         if head.seated.has_totals:
             for at, slot in head.seated.slots.items():
-                self._add_to_total(slot.kind, at, head.seated.step, slot.value_of(key_of(at)))
+                if slot.kind is Kind.INCREMENT:
+                    self._add_to_total(slot.kind, at, head.seated.step, slot.value_of(key_of(at)))
         if self._further and self._further[0] is head.origin:
             self._further.popleft()
         elif head.origin in self._late:

@@ -24,11 +24,25 @@ Shown = Callable[[SlotKey, Any], Any]
 class Held(Protocol):
     """What is held under a `SlotKey`."""
 
-    kind: Any
-    priority: int
-    time: float
-    source: str
-    samples: int
+    @property
+    def kind(self) -> Kind:
+        """How its samples become one value."""
+
+    @property
+    def priority(self) -> int:
+        """The highest of them."""
+
+    @property
+    def time(self) -> float:
+        """The latest of them."""
+
+    @property
+    def source(self) -> str:
+        """Who reported it."""
+
+    @property
+    def samples(self) -> int:
+        """How many they are."""
 
     def value_of(self, key: str) -> Any:
         """What the key holds."""

@@ -1,4 +1,4 @@
-"""The table of docs/instruments.md, row by row, in real runs: delta and cumulative, with views and without."""
+"""The table of docs/instruments.md, row by row, in real runs: both temporalities, with and without views."""
 
 import pytest
 

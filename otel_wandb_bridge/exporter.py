@@ -388,6 +388,7 @@ class WandbMetricExporter(HeardOnce):
                 operation.error, operation.is_final = "already_shutdown", True
                 return MetricExportResult.FAILURE
             self._pipeline.describe("resource", described(metrics_data))
+            self._pipeline.describe("metrics", self._decoder.descriptions())
             until = self._pipeline.cut(decoded.collected_at)
             succeeded = self._pipeline.take(
                 decoded.samples, self._batches(until), until=until, deadline=deadline

@@ -56,7 +56,11 @@ class Decoder:
     """
 
     def __init__(self, naming: Naming, priorities: Mapping[str, int], ledger: Ledger) -> None:
+        self._naming = naming
         self._keys = Keys(naming, ledger)
+        self._described: set[tuple[str, str]] = set()
+        self._descriptions: dict[str, dict[str, Any]] = {}
+        self._new: set[str] = set()
         self._points = PlainPoints(ledger)
         self._origin = _Origin(None)
         self._priorities = dict(priorities)
@@ -73,12 +77,39 @@ class Decoder:
             for scope_metrics in resource_metrics.scope_metrics:
                 scope = scope_metrics.scope.name
                 for metric in scope_metrics.metrics:
+                    if (scope, metric.name) not in self._described and scope not in _SKIPPED_SCOPES:
+                        self._describe(metric, scope)
                     for point in metric.data.data_points:
                         collected_at = max(collected_at, point.time_unix_nano / 1e9)
                         if scope not in self.skipped_scopes:
                             self._point(metric, scope, point, samples)
         samples.sort(key=_measured_at)
         return Decoded(samples, collected_at)
+
+    def descriptions(self) -> dict[str, dict[str, Any]]:
+        """By key (without attributes), the unit, description and scope of each metric that is new since the
+        last call; several scopes of one key are a list.
+        """
+        new, self._new = self._new, set()
+        return {key: self._descriptions[key] for key in sorted(new)}
+
+    def _describe(self, metric: Metric, scope: str) -> None:
+        self._described.add((scope, metric.name))
+        try:
+            key = self._naming(metric.name, {})
+        except Exception:  # it may rely on attributes that there are none of
+            key = metric.name
+        if not isinstance(key, str) or not key:
+            return
+        said = {"unit": metric.unit, "description": metric.description, "scope": scope}
+        known = self._descriptions.get(key)
+        if known is None:
+            self._descriptions[key] = {name: text for name, text in said.items() if text}
+        elif scope:
+            scopes = known.get("scope", [])
+            scopes = {*(scopes if isinstance(scopes, list) else [scopes]), scope}
+            self._descriptions[key] = {**known, "scope": sorted(scopes) if len(scopes) > 1 else scope}
+        self._new.add(key)
 
     def _point(self, metric: Metric, scope: str, point: Any, samples: list[Sample]) -> None:
         exemplars = point.exemplars

@@ -54,8 +54,8 @@ class Readership:
             ledger.say_once(
                 "reader",
                 "WandbMetricExporter",
-                "two readers of one provider have it, and it would have everything twice; only the first that "
-                "records is heard. Give a provider one reader with it",
+                "two readers of one provider have it, and it would have everything twice; only the first "
+                "that records is heard. Give a provider one reader with it",
             )
 
     def after_fork(self) -> None:

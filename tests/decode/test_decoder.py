@@ -587,3 +587,40 @@ def test_a_key_that_wandb_does_not_take_is_counted_and_said_once(key, said, capl
     [line] = caplog.messages
     assert line.startswith("key: instrument 'loss': ")
     assert said in line
+
+
+def test_a_metric_is_described_once():
+    """Unit, description and scope by its key; more scopes of one key are a list."""
+    decoding = Decoding()
+    meter = decoding.meter
+    meter.create_histogram("latency.queue", unit="ms", description="Time in the queue").record(1, {"rank": 0})
+    meter.create_counter("tokens").add(1)
+    decoding.samples()
+    assert {
+        "latency/queue": {"unit": "ms", "description": "Time in the queue", "scope": "trainer"},
+        "tokens": {"scope": "trainer"},
+    } == decoding.decoder.descriptions()
+    decoding.provider.get_meter("a").create_counter("tokens", unit="1").add(1)
+    decoding.samples()
+    assert {"tokens": {"scope": ["a", "trainer"]}} == decoding.decoder.descriptions()
+    meter.create_counter("tokens").add(1)
+    decoding.samples()
+    assert {} == decoding.decoder.descriptions()
+
+
+@pytest.mark.parametrize("scope", [OWN_SCOPE, LANE_SCOPE, "opentelemetry-sdk"])
+def test_what_is_not_written_is_not_described(scope):
+    """The bridge's own metrics."""
+    decoding = Decoding()
+    decoding.of(gauge(1.0), scope=scope)
+    assert {} == decoding.decoder.descriptions()
+
+
+def test_a_naming_that_cannot_do_without_attributes_is_no_obstacle():
+    """The metric's own name stands; a key that is none is left out."""
+    decoding = Decoding(naming=lambda name, attributes: f"{name}/{attributes['rank']}")
+    assert ["loss/0"] == [sample.key for sample in decoding.of(gauge(1.0, {"rank": 0}))]
+    assert {"loss": {"scope": "trainer"}} == decoding.decoder.descriptions()
+    decoding = Decoding(naming=lambda *_: None)
+    decoding.of(gauge(1.0))
+    assert {} == decoding.decoder.descriptions()

@@ -107,3 +107,26 @@ def test_a_histogram_of_each_step(runs, combination, key):
             extremes = [run.series(f"{key}/{name}")[step] for name in ("min", "p50", "max")]
             assert [0, 0.25 if step == 0 else 0.5, step + 1] == extremes
             assert len(made["values"]) == 64
+
+
+def test_unit_description_and_scope_are_in_the_config_of_each_run(run_script):
+    """Once for an instrument, in the second run too, beside what the user says there; not our own."""
+    outcome = run_script(
+        """
+        bridge = configure(export_interval_millis=NEVER)
+        latency = metrics.get_meter("server").create_histogram("latency.queue", "ms", "Time in the queue")
+        before = {"otel": {"metrics": {"old": {"unit": "s"}}, "mine": {"a": 1}}}
+        for name, config in (("first", before), ("second", {})):
+            run = wandb.init(mode="offline", id=name, config={"lr": 0.1, **config})
+            for step in range(3):
+                latency.record(step, {"step": step, "rank": 0})
+                bridge.force_flush()
+            run.finish()
+        """
+    ).ended_well()
+    described = {"latency/queue": {"unit": "ms", "description": "Time in the queue", "scope": "server"}}
+    first, second = (outcome.runs[name].config for name in ("first", "second"))
+    assert {"old": {"unit": "s"}, **described} == first["otel"]["metrics"]
+    assert {"a": 1} == first["otel"]["mine"]
+    assert described == second["otel"]["metrics"]
+    assert 0.1 == first["lr"] == second["lr"]

@@ -29,6 +29,7 @@ from .points import PlainPoints
 _OVERFLOW = "otel.metric.overflow"
 _MEANINGFUL = frozenset((STEP, SOURCE, PRIORITY, SETTLED_STEP, OBSERVED, SHED, _OVERFLOW))
 _NUMBERS = frozenset((float, int))
+_OWN_SCOPES = SELF_SCOPES | {LANE_SCOPE}
 
 _measured_at = itemgetter(Sample._fields.index("time"))
 
@@ -65,7 +66,7 @@ class Decoder:
         self._origin = _Origin(None)
         self._priorities = dict(priorities)
         self._ledger = ledger
-        self.skipped_scopes = SELF_SCOPES | {LANE_SCOPE}
+        self.skipped_scopes = _OWN_SCOPES
         """What no samples are made of."""
 
     def decode(self, metrics_data: MetricsData) -> Decoded:
@@ -77,7 +78,7 @@ class Decoder:
             for scope_metrics in resource_metrics.scope_metrics:
                 scope = scope_metrics.scope.name
                 for metric in scope_metrics.metrics:
-                    if (scope, metric.name) not in self._described and scope not in _SKIPPED_SCOPES:
+                    if (scope, metric.name) not in self._described and scope not in _OWN_SCOPES:
                         self._describe(metric, scope)
                     for point in metric.data.data_points:
                         collected_at = max(collected_at, point.time_unix_nano / 1e9)

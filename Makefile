@@ -52,20 +52,12 @@ $(LOWEST)/.ready: pyproject.toml tests/lowest.txt
 	$(LOWEST)/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[test]' --constraint tests/lowest.txt
 	@touch $@
 
-# Left out, since old versions cannot do what they try: two scripts call `configure` again and again, which adds a
-# reader to the global provider (SDK 1.43); children forked beside wandb 0.18 break the parent's connection to its
+# tests/lowest_leaves_out.txt names what old versions cannot do: two scripts call `configure` again and again, which
+# adds a reader to the global provider (SDK 1.43); children forked beside wandb 0.18 break the parent's connection to its
 # service, and a spawned one cannot unpickle the run; its disabled run prints a warning; it announces one page of
 # HTML twice where it logs by itself.
-LEFT_OUT := \
-	--deselect tests/end_to_end/test_exits.py::test_the_last_interval_arrives_however_the_run_ends \
-	--deselect tests/end_to_end/test_exits.py::test_an_observable_instrument_is_read_a_last_time \
-	--deselect tests/end_to_end/test_fork.py::test_a_forked_child_writes_nothing_and_ends \
-	--deselect tests/end_to_end/test_runs.py::test_a_disabled_run_takes_everything_and_keeps_nothing \
-	--deselect tests/switch/test_forked_children.py::test_a_child_that_was_sent_the_run_gets_its_values_in \
-	--deselect tests/wandb_step_fix/test_captured_values.py::test_as_many_files_are_handed_over_as_by_wandb_alone
-
 lowest: $(LOWEST)/.ready
-	$(LOWEST)/bin/python -m pytest --numprocesses 2 --dist loadfile $(LEFT_OUT) $(ARGS)
+	$(LOWEST)/bin/python -m pytest --numprocesses 2 --dist loadfile @tests/lowest_leaves_out.txt $(ARGS)
 
 # PyTorch first and by itself, so that nothing else chooses another build of it.
 TORCH := torch==2.13.0

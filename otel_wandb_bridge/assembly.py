@@ -1,6 +1,7 @@
 """One call that sets everything up."""
 
 import inspect
+import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,7 @@ from opentelemetry.sdk.resources import SERVICE_NAME, Resource
 from .bridge import Bridge
 from .process_resource import TrainingResourceDetector
 from .record import step_views
-from .shared_options import endpoint_of_environment, interval_millis, max_pending_of_worker
+from .shared_options import PREFIX, endpoint_of_environment, interval_millis, max_pending_of_worker
 from .sources import process_of
 
 if TYPE_CHECKING:
@@ -59,6 +60,9 @@ def configure(
     On a worker, `endpoint` names the process that owns the run. What is recorded goes there by OTLP, every
     step with it; `wandb` is not even imported. See docs/many_machines.md.
 
+    Where OpenTelemetry's auto-configuration has made an exporter for the run already
+    (`OTEL_METRICS_EXPORTER=wandb`), the bridge is a hand on that one, and leaves it running at its shutdown.
+
     Args:
         run: The run to write to. None follows `wandb.run`, before and after `wandb.init`.
         endpoint: The base URL of a receiver (or of a Collector before it), such as `http://rank0:4318`: this
@@ -88,11 +92,22 @@ def configure(
     _check(run, receiver, endpoint, extra_readers, options)
     interval = interval_millis(export_interval_millis)
     joined = _global_provider() if set_global else None
-    if joined is not None and not _can_add_readers(joined):
+    automatic = None if joined is None else _automatic_exporter(run)
+    must_add = automatic is None or extra_readers
+    if joined is not None and must_add and not _can_add_readers(joined):
         raise RuntimeError(
             "there is a global MeterProvider already, and opentelemetry-sdk before 1.43 cannot add a "
             "reader to it; upgrade the SDK, give a reader with WandbMetricExporter to that provider when it "
             "is made, or pass set_global=False"
+        )
+    if joined is not None and automatic is not None and endpoint is None:
+        _check_nothing_is_asked({**options, "export_interval_millis": export_interval_millis})
+        for each in extra_readers:
+            joined.add_metric_reader(each)
+        if receiver is not None:
+            receiver.start(automatic)
+        return Bridge(
+            joined, None, automatic, owns_provider=False, interval_millis=interval, receiver=receiver
         )
     described = _resource(service_name, resource, Resource({}) if endpoint else _of_run(run))
     exporter: WandbMetricExporter | Sender
@@ -117,6 +132,23 @@ def configure(
     # A global provider cannot be replaced: it stays open for the next bridge, where the SDK can add one.
     owns = not (set_global and _can_add_readers(provider))
     return Bridge(provider, reader, exporter, receiver, owns_provider=owns, interval_millis=interval)
+
+
+def _automatic_exporter(run: Run | None) -> WandbMetricExporter | None:
+    """The one that OpenTelemetry's auto-configuration has made for this run, if it has."""
+    module: Any = sys.modules.get(f"{__package__}.autoconfigure.exporter")
+    exporter: WandbMetricExporter | None = None if module is None else module.made_for(run)
+    return exporter
+
+
+def _check_nothing_is_asked(options: dict[str, Any]) -> None:
+    asked = [name for name, value in options.items() if value is not None]
+    if asked:
+        raise ValueError(
+            f"configure() got {asked[0]!r}, but OpenTelemetry's auto-configuration has made the exporter "
+            f"already (OTEL_METRICS_EXPORTER or OTEL_CONFIG_FILE); set {PREFIX}{asked[0].upper()} or "
+            "the key in the file, or leave `wandb` out there"
+        )
 
 
 class _Reader(PeriodicExportingMetricReader):

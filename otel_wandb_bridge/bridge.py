@@ -31,7 +31,7 @@ class Bridge:
     def __init__(
         self,
         meter_provider: MeterProvider,
-        reader: MetricReader,
+        reader: MetricReader | None,
         exporter: "WandbMetricExporter | Sender",
         receiver: "OtlpReceiver | None" = None,
         *,
@@ -123,6 +123,9 @@ class Bridge:
         self._is_shut_down = True
         if self._receiver is not None:
             self._receiver.stop()
+        if self._reader is None:  # the exporter is that of the auto-configuration, and goes on
+            self._exporter.flush_everything(30_000)
+            return
         self._exporter.collect()
         if self._owns_provider:
             self._provider.shutdown()

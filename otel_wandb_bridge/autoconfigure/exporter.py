@@ -16,6 +16,7 @@ try:
     from ..record import step_views
     from ..record.sdk import add_views
     from ..shared_options import DEFAULT_INTERVAL_MILLIS, INTERVAL_VARIABLE
+    from ..write import Run
 except Exception as error:
     give_notice("otel-wandb-bridge cannot be imported", error)
     raise
@@ -58,6 +59,14 @@ def _check_names(options: dict[str, Any]) -> None:
     for name in options:
         if name not in known:
             raise TypeError(f"unknown option {name!r}; known are {', '.join(known)}")
+
+
+def made_for(run: Run | None) -> WandbMetricExporter | None:
+    """The exporter that was made here and writes `run` (None: that of `wandb.init`); None: there is none."""
+    for exporter in tuple(_made):
+        if not exporter._lifecycle.is_shut_down and (run is None or exporter.writes(run)):
+            return exporter
+    return None
 
 
 def complete() -> None:

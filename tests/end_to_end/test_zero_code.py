@@ -162,3 +162,24 @@ def test_a_meter_provider_that_cannot_be_made_is_said_twice(run_script):
     notice = "the meter provider `wandb` cannot be made: OTEL_METRICS_EXPORTER names 'carrier_pigeon'"
     assert 2 == ended.err.count(notice)
     assert "opentelemetry-exporter-carrier-pigeon" in ended.err
+
+
+def test_configure_takes_the_exporter_that_is_there(instrumented):
+    """A program that calls `configure` all the same gets the direct lane into it, and no second exporter."""
+    ended = instrumented(
+        """
+from otel_wandb_bridge import configure
+
+with configure(run) as bridge:
+    bridge.log({"note": "by hand"}, step=9)
+    try:
+        configure(hold=3)
+    except ValueError as error:
+        print(error)
+train(range(10, 12))
+"""
+    ).ended_well()
+    assert {step: step / 2 for step in range(12)} == ended.run.series("loss")
+    assert {step: (step + 1) * 10 for step in range(12)} == ended.run.series("tokens")
+    assert {9: "by hand"} == ended.run.series("note")
+    assert "set OTEL_WANDB_HOLD" in ended.out

@@ -1,0 +1,42 @@
+"""The tests on every Python of the machine, with the lowest and the latest versions of what they depend on.
+
+    nox                                   all of it
+    nox -s "tests-3.13(latest)"           one of it
+    nox -s "tests-3.10(lowest)" -- tests/record
+
+`make test` and `make lowest` are the same on one Python; CI runs these.
+"""
+
+import pathlib
+import tempfile
+
+import nox
+
+nox.options.error_on_missing_interpreters = False
+nox.options.default_venv_backend = "venv"
+
+# NumPy 1.24 has no wheels for later Pythons; the tests run with the first that has.
+WITHOUT_OLD_NUMPY = ("3.12", "3.13")
+
+
+@nox.session(python=["3.10", "3.11", "3.12", "3.13"])
+@nox.parametrize("versions", ["lowest", "latest"], ids=["lowest", "latest"])
+def tests(session: nox.Session, versions: str) -> None:
+    """The whole suite, or what stands behind `--`."""
+    which = session.posargs or ["--numprocesses", "2", "--dist", "loadfile"]
+    if versions == "latest":
+        session.install("--editable", ".[dev]")
+        session.run("python", "-m", "pytest", *which)
+        return
+    session.install("--editable", ".[test]", "--constraint", str(_lowest(session.python)))
+    session.run("python", "-m", "pytest", "@tests/lowest_leaves_out.txt", *which)
+
+
+def _lowest(python: str) -> pathlib.Path:
+    pins = pathlib.Path("tests/lowest.txt")
+    if python not in WITHOUT_OLD_NUMPY:
+        return pins
+    lines = [line for line in pins.read_text().splitlines() if not line.startswith("numpy")]
+    made = pathlib.Path(tempfile.mkdtemp()) / pins.name
+    made.write_text("\n".join(lines))
+    return made

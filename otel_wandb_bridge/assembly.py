@@ -134,7 +134,7 @@ def configure(
     return Bridge(provider, reader, exporter, receiver, owns_provider=owns, interval_millis=interval)
 
 
-def _automatic_exporter(run: Run | None) -> WandbMetricExporter | None:
+def _automatic_exporter(run: "Run | None") -> "WandbMetricExporter | None":
     """The one that OpenTelemetry's auto-configuration has made for this run, if it has."""
     module: Any = sys.modules.get(f"{__package__}.autoconfigure.exporter")
     exporter: WandbMetricExporter | None = None if module is None else module.made_for(run)

@@ -379,3 +379,17 @@ def test_an_instrument_without_a_step_is_told_what_becomes_of_it(road, caplog):
     road.provider.force_flush()
     assert 4 == road.stats.overridden
     assert ["training_step" in line for line in said(caplog)] == [True]
+
+
+def test_the_counters_of_a_resumed_run_go_on_from_its_summary():
+    """Or show what came at each step, where that was chosen."""
+    run = FakeRun(starting_step=10)
+    run.summary.update({"tokens": 5000, "requests": 70})
+    road = Road(run, counters={"requests": "increment"})
+    for name in ("tokens", "requests"):
+        counter = road.provider.get_meter("trainer").create_counter(name)
+        for step in (10, 11):
+            counter.add(8, {"step": step})
+    road.provider.force_flush()
+    assert [(5008, 8), (5016, 8)] == [(row["tokens"], row["requests"]) for row in run.rows]
+    road.exporter.shutdown()

@@ -12,8 +12,9 @@ from ..records import Bundle, Kind, Manner, Row, Sample
 from .lateness import Lateness
 from .open_row import OpenRow, keys_of, places_of, size_of
 from .policy import Policy
+from .refusal import reject
 from .row_queue import RowQueue
-from .shares import SlotKey, key_of, slot_key, standing, total_keys
+from .shares import SlotKey, key_of, slot_key, total_keys
 from .shedding import shed
 from .totals import Totals
 from .watermark import Progress, Watermark
@@ -201,7 +202,7 @@ class Reconciler:
         self._further.extendleft(reversed(head.further))
         self.pending -= head.row.samples + head.overridden
         self._ledger.overridden += head.overridden
-        unwritable = self._reject(head.seated, refused) if refused else 0
+        unwritable = reject(head.seated.slots, refused, self._ledger) if refused else 0
         self._ledger.written += head.row.samples - unwritable
         self._ledger.rows += 1
         self._ledger.late_rows += head.row.late
@@ -236,16 +237,6 @@ class Reconciler:
         self.pending -= gone
         self._ledger.shed += gone
         return gone
-
-    def _reject(self, row: OpenRow, refused: Mapping[str, Exception]) -> int:
-        count = 0
-        for key, error in refused.items():
-            slot = standing(key, row.slots)
-            if slot is not None:
-                count += slot.samples
-                text = f"{type(slot.value_of(key)).__name__} from source {slot.source!r}: W&B says {error!r}"
-                self._ledger.reject("unwritable", repr(key), text, count=slot.samples)
-        return count
 
     def _next(self, everything: bool) -> OpenRow | None:
         if (everything or self._is_crowded()) and not self._rows:
@@ -328,15 +319,9 @@ class Reconciler:
         if progress is None:
             self._watermark.sources[source] = Progress(step)
             return
-        if step == progress.last:
-            return
-        if step < progress.last:
-            self._ledger.step_regressions += 1
-        elif step > progress.last + 1:
-            self._ledger.step_jumps += 1
-        progress.last = step
-        if step > progress.highest:
-            progress.highest = step
+        distance = progress.report(step)
+        self._ledger.step_regressions += distance < 0
+        self._ledger.step_jumps += distance > 1
 
     def _add_late(self, item: Sample | Bundle) -> None:
         size = size_of(item)

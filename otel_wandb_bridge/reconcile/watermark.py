@@ -21,6 +21,14 @@ class Progress:
         self.last = step
         """The step that it reported last."""
 
+    def report(self, step: int) -> int:
+        """Take a report. Returns how many steps it is ahead of the last one."""
+        distance = step - self.last
+        self.last = step
+        if step > self.highest:
+            self.highest = step
+        return distance
+
 
 class Watermark:
     """Combines the progress of all sources.

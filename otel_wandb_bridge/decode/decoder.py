@@ -73,11 +73,15 @@ class Decoder:
         """The samples in `metrics_data`. What cannot be decoded is rejected and counted, never raised."""
         samples: list[Sample] = []
         collected_at = 0.0
+        seen: dict[int, str] = {}
         for resource_metrics in metrics_data.resource_metrics:
             self._origin = _Origin(resource_metrics.resource)
             for scope_metrics in resource_metrics.scope_metrics:
                 scope = scope_metrics.scope.name
                 for metric in scope_metrics.metrics:
+                    if seen.setdefault(id(metric.data), metric.name) != metric.name:
+                        self._reject_foreign_data(metric, seen[id(metric.data)])
+                        continue
                     if (scope, metric.name) not in self._described and scope not in _OWN_SCOPES:
                         self._describe(metric, scope)
                     for point in metric.data.data_points:
@@ -278,6 +282,18 @@ class Decoder:
             self._ledger.reject("key", f"instrument {metric.name!r}", str(error))
         else:
             self._ledger.reject("undecodable", f"instrument {metric.name!r}", repr(error))
+
+    def _reject_foreign_data(self, metric: Metric, owner: str) -> None:
+        # The SDK's storage of a reader has a branch for each aggregation that it knows, and after none of
+        # them it goes on with the data of the instrument before.
+        self._ledger.recorded += len(metric.data.data_points)
+        self._ledger.reject(
+            "aggregation",
+            f"instrument {metric.name!r}",
+            f"the SDK does not know the aggregation of its view, and gives out the data of {owner!r} for it; "
+            "choose one of opentelemetry.sdk.metrics.view",
+            count=len(metric.data.data_points),
+        )
 
     def _note_shed(self, metric: Metric, count: int) -> None:
         if count:

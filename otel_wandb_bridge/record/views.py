@@ -5,12 +5,29 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
-from opentelemetry.sdk.metrics.view import DefaultAggregation, DropAggregation, View
+from opentelemetry.sdk.metrics.view import (
+    DefaultAggregation,
+    DropAggregation,
+    ExplicitBucketHistogramAggregation,
+    ExponentialBucketHistogramAggregation,
+    LastValueAggregation,
+    SumAggregation,
+    View,
+)
 
 from ..attributes import PRIORITY, STEP
 from .aggregation import keeping_all
 from .intake import Intake
 from .sdk import views_of
+
+_KNOWN = (
+    DefaultAggregation,
+    DropAggregation,
+    ExplicitBucketHistogramAggregation,
+    ExponentialBucketHistogramAggregation,
+    LastValueAggregation,
+    SumAggregation,
+)
 
 
 class _AllBut(set[str]):
@@ -85,7 +102,8 @@ def step_view(**criteria_and_aggregation: Any) -> View:
     measurements of one interval too, 131,072 of a series at most.
 
     Raises:
-        TypeError: for `exemplar_reservoir_factory` (this view brings its own) and unknown names.
+        TypeError: for `exemplar_reservoir_factory` (this view brings its own), unknown names, and an
+            aggregation that the SDK does not know: it would give out the data of another instrument.
     """
     if "exemplar_reservoir_factory" in criteria_and_aggregation:
         raise TypeError("step_view brings its own exemplar_reservoir_factory; use View to choose another")
@@ -94,6 +112,9 @@ def step_view(**criteria_and_aggregation: Any) -> View:
     without = {STEP, PRIORITY}
     wanted["attribute_keys"] = _AllBut(without) if keys is None else set(keys) - without
     aggregation = wanted.get("aggregation")
+    if aggregation is not None and not isinstance(aggregation, _KNOWN):
+        expected = ", ".join(f"{kind.__name__}()" for kind in _KNOWN)
+        raise TypeError(f"step_view: aggregation must be one of {expected}; got {aggregation!r}")
     if aggregation is not None and not isinstance(aggregation, (DefaultAggregation, DropAggregation)):
         wanted["aggregation"] = keeping_all(aggregation, Intake())
     return View(**wanted)

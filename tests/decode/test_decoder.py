@@ -22,6 +22,7 @@ from opentelemetry.sdk.metrics.export import (
     Sum,
 )
 from opentelemetry.sdk.metrics.view import (
+    Aggregation,
     ExplicitBucketHistogramAggregation,
     ExponentialBucketHistogramAggregation,
     View,
@@ -624,3 +625,27 @@ def test_a_naming_that_cannot_do_without_attributes_is_no_obstacle():
     decoding = Decoding(naming=lambda *_: None)
     decoding.of(gauge(1.0))
     assert {} == decoding.decoder.descriptions()
+
+
+class Foreign(Aggregation):
+    """An aggregation of the user's own, whose points the SDK cannot place."""
+
+    def _create_aggregation(self, *_):
+        return self
+
+    def aggregate(self, *_):
+        """Take a measurement."""
+
+    def collect(self, *_):
+        return NumberDataPoint({}, 0, 1, 5)
+
+
+def test_an_aggregation_that_the_sdk_does_not_know_is_rejected_and_said(caplog):
+    """It would give out the data of the instrument before under another name."""
+    decoding = Decoding(views=[View(instrument_name="latency", aggregation=Foreign())])
+    decoding.meter.create_counter("tokens").add(7, {"step": 1})
+    decoding.meter.create_histogram("latency").record(3, {"step": 1})
+    assert [("tokens", 1, 7)] == brief(decoding.samples())
+    assert ({"aggregation": 1}, 2) == (decoding.ledger.rejected, decoding.ledger.recorded)
+    assert "'latency': the SDK does not know the aggregation of its view" in caplog.text
+    assert "the data of 'tokens'" in caplog.text

@@ -11,9 +11,11 @@ from opentelemetry.metrics import Observation
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import AggregationTemporality, InMemoryMetricReader
 from opentelemetry.sdk.metrics.view import (
+    Aggregation,
     DefaultAggregation,
     ExplicitBucketHistogramAggregation,
     ExponentialBucketHistogramAggregation,
+    SumAggregation,
     View,
 )
 from recorder import Recorder, points_of
@@ -237,3 +239,17 @@ def test_a_step_view_says_what_view_says():
 def _exposed_lines():
     lines = prometheus_client.generate_latest().decode().splitlines()
     return [line for line in lines if line and not line.startswith("#")]
+
+
+class Mine(Aggregation):
+    """An aggregation that is not the SDK's."""
+
+    def _create_aggregation(self, *_):
+        return None
+
+
+@pytest.mark.parametrize("aggregation", [5, "sum", SumAggregation, Mine()], ids=str)
+def test_a_step_view_refuses_an_aggregation_that_the_sdk_does_not_know(aggregation):
+    """At once, with those that it knows; collected, it would be the data of another instrument."""
+    with pytest.raises(TypeError, match=r"step_view: aggregation must be one of .*SumAggregation\(\); got"):
+        step_view(instrument_name="latency", aggregation=aggregation)

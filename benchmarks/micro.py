@@ -49,12 +49,17 @@ def _forgetful_run() -> Any:
 
 
 def _gauge(attributes: dict[str, Any] | None, *, bridge: bool) -> tuple[Callable[[], Any], Callable[[], Any]]:
-    from opentelemetry.sdk.metrics import AlwaysOffExemplarFilter, MeterProvider
-    from opentelemetry.sdk.metrics.export import InMemoryMetricReader, PeriodicExportingMetricReader
+    from opentelemetry.sdk.metrics import AlwaysOffExemplarFilter, MeterProvider, _Gauge
+    from opentelemetry.sdk.metrics.export import (
+        AggregationTemporality,
+        InMemoryMetricReader,
+        PeriodicExportingMetricReader,
+    )
 
     from otel_wandb_bridge import WandbMetricExporter, step_views
 
-    reader: Any = InMemoryMetricReader()
+    # With delta, as ours: the SDK then takes a lock for each measurement.
+    reader: Any = InMemoryMetricReader(preferred_temporality={_Gauge: AggregationTemporality.DELTA})
     if bridge:
         exporter = WandbMetricExporter(_forgetful_run())
         reader = PeriodicExportingMetricReader(exporter, export_interval_millis=3_600_000)

@@ -22,6 +22,9 @@ _said: set[str] = set()
 SOURCE_KEY = context.create_key("otel_wandb_bridge.source")
 PRIORITY_KEY = context.create_key("otel_wandb_bridge.priority")
 
+priorities_are_said = False
+"""Whether any context of this process may say a priority: until then, nobody needs to look for one."""
+
 # Not on the object: many threads and tasks may be inside it at once, each in a context of its own.
 _entered: ContextVar[tuple[tuple["training_step", Token[Context]], ...]] = ContextVar("entered", default=())
 
@@ -52,9 +55,12 @@ class training_step(ContextDecorator):  # noqa: N801 (a context manager, named l
     """
 
     def __init__(self, step: int, *, source: str | None = None, priority: int | None = None) -> None:
+        global priorities_are_said
         self._step = _usable(attributes.parse_step, step)
         self._source = text_of(source)
         self._priority = None if priority is None else _usable(attributes.parse_priority, priority)
+        if self._priority is not None:
+            priorities_are_said = True
 
     def __enter__(self) -> int | None:
         """Enter the step; returns it as an int (None where it cannot be used)."""

@@ -1,15 +1,16 @@
 """The direct lane: calls with anything that W&B takes, at the cost of one append."""
 
-import time
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from threading import Lock
+from time import time
 from typing import Any, Protocol
 
-from opentelemetry import context
+from opentelemetry.context import get_current
 
 from ..ledger import Ledger
 from ..records import Bundle, Sample
+from . import ambient as contexts
 from .clock import STEP_CLOCK
 from .lane_gauges import LaneGauges
 from .log_calls import NO_KEY, LogCalls
@@ -79,31 +80,36 @@ class DirectLane:
 
     def log(self, values: Mapping[str, Any], step: Any, source: str | None, priority: Any) -> None:
         """Take `values` as they are now. Never raises: what cannot be used is counted at the next flush."""
-        now: dict[Any, Any]
+        # In one piece, and with a look at each type instead of `issuperset`: this runs in training threads,
+        # where a call costs as much as all the rest.
+        if type(values) is not dict or not (step is None or type(step) is int):
+            return self._log_carefully(values, step, source, priority)
+        now: dict[Any, Any] = values.copy()
         try:
-            if type(values) is not dict and not isinstance(values, Mapping):
-                raise TypeError
-            now = dict(values)
-        except Exception:
-            now = {NO_KEY: type(values).__name__}
-        try:
-            plain = PLAIN.issuperset(map(type, now.values())) and type(step) in PLAIN
+            for value in now.values():
+                if type(value) is not float and type(value) not in PLAIN:
+                    return self._log_carefully(values, step, source, priority)
         except Exception:  # a type that cannot be hashed
-            plain = False
-        if not plain and len(self._entries) < self._bound:
-            now, step = {key: taken(value) for key, value in now.items()}, taken(step)
-        # The context is needed for what is not said here; looking it up is half the cost of the call.
-        said = step is not None and source is not None and priority is not None
-        ambient = None if said else context.get_current()
-        self.put((self._log_calls, time.time(), now, step, source, priority, ambient, STEP_CLOCK.state))
+            return self._log_carefully(values, step, source, priority)
+        entries = self._entries
+        waiting = len(entries)
+        if waiting >= self._bound:
+            return self._shed_values(len(now))
+        # What is not said here may be in the context, and looking that up is dear.
+        ambient = None
+        if step is None or source is None or (priority is None and contexts.priorities_are_said):
+            ambient = get_current()
+        entries.append((self._log_calls, time(), now, step, source, priority, ambient, STEP_CLOCK.state))
+        if waiting >= self.high_water:
+            self.on_high_water()
+        return None
 
     def put(self, entry: Entry) -> None:
         """Take in an entry whose reader is known. Never raises."""
         entries = self._entries
         waiting = len(entries)
         if waiting >= self._bound:
-            with self._lock:
-                self._shed += len(entry[_VALUES])
+            self._shed_values(len(entry[_VALUES]))
             return
         entries.append(entry)
         if waiting >= self.high_water:
@@ -166,6 +172,18 @@ class DirectLane:
             if settled:
                 yield self._shown(settled)
 
+    def _log_carefully(self, values: Any, step: Any, source: str | None, priority: Any) -> None:
+        now: dict[Any, Any]
+        try:
+            if not isinstance(values, Mapping):
+                raise TypeError
+            now = dict(values)
+        except Exception:
+            now = {NO_KEY: type(values).__name__}
+        if len(self._entries) < self._bound:  # else it is not worth a copy
+            now, step = {key: taken(value) for key, value in now.items()}, taken(step)
+        self.put((self._log_calls, time(), now, step, source, priority, get_current(), STEP_CLOCK.state))
+
     def take_back(self, reader: Reader) -> Iterator[Entry]:
         """Take out the entries of one reader, unread."""
         for _ in range(len(self._entries)):
@@ -193,6 +211,10 @@ class DirectLane:
             reader.clear()
         if self.gauges is not None:
             self.gauges.after_fork()
+
+    def _shed_values(self, count: int) -> None:
+        with self._lock:
+            self._shed += count
 
     def _shown(self, batch: list[Sample | Bundle]) -> list[Sample | Bundle]:
         if Bundle not in map(type, batch):  # whole calls stay in their order, whatever the wall clock says

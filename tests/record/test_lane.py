@@ -18,7 +18,7 @@ from recorder import points_of
 
 from otel_wandb_bridge.attributes import LANE_SCOPE
 from otel_wandb_bridge.ledger import Ledger
-from otel_wandb_bridge.record import DirectLane, lane, set_step, training_step
+from otel_wandb_bridge.record import DirectLane, ambient, lane, set_step, training_step
 from otel_wandb_bridge.record.lane_gauges import LaneGauges
 from otel_wandb_bridge.records import Kind, Sample
 
@@ -55,7 +55,7 @@ def logger():
 def wall_clock(monkeypatch):
     """The time that the lane sees; the test sets it."""
     clock = SimpleNamespace(now=100.0)
-    monkeypatch.setattr(lane, "time", SimpleNamespace(time=lambda: clock.now))
+    monkeypatch.setattr(lane, "time", lambda: clock.now)
     return clock
 
 
@@ -119,6 +119,15 @@ def test_a_step_is_settled_when_it_is_logged(logger):
     set_step(100)
     with training_step(200):
         assert [1, 2] == [step for step, _, _ in logger.said()]
+
+
+def test_the_first_priority_of_a_context_counts_where_step_and_source_are_given(logger, monkeypatch):
+    """Before it nobody looks for one."""
+    monkeypatch.setattr(ambient, "priorities_are_said", False)
+    logger.log({"loss": 1}, step=1, source="evaluator")
+    with training_step(2, priority=3):
+        logger.log({"loss": 1}, step=2, source="evaluator")
+    assert [(1, "evaluator", 5), (2, "evaluator", 3)] == logger.said()
 
 
 def test_a_source_without_a_priority_has_that_of_the_options():

@@ -1,6 +1,6 @@
 """A row in the making: the samples of one step, merged as they come."""
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from copy import copy
 from typing import Any, final
 
@@ -39,6 +39,10 @@ class Slot:
         if self.kind is Kind.OBSERVATION:
             twin.value = list(self.value)
         return twin
+
+
+Slots = Mapping[SlotKey, Slot | Bundle | Sample]
+"""What keys hold."""
 
 
 class OpenRow:
@@ -229,17 +233,29 @@ class OpenRow:
         slot = self.slots.get(slot_key(rider.key, rider.source))
         return slot is None or (slot.kind is rider.kind and rider.kind in SUMMED)
 
-    def finish(self, totals: Totals, reductions: Reductions, note: Note) -> Row:
-        """The row as it is to be written; `totals` are the running totals without it."""
+    def finish(
+        self,
+        totals: Totals,
+        reductions: Reductions,
+        note: Note,
+        joined: "Slots",
+    ) -> Row:
+        """The row as it is to be written.
+
+        Args:
+            totals: The running totals without it.
+            reductions: What is written of keys that several processes report.
+            note: Says something once.
+            joined: Its slots, with those of rows of its step before where several processes report.
+        """
         if self.has_shares:
 
             def shown(at: SlotKey, increment: Any) -> Any:
                 return totals.shown(at, self.step, increment)
 
-            gathered = gather(self.slots, shown, reductions, note)
-            samples = self.samples - gathered.overridden
+            gathered = gather(joined, {key_of(at) for at in self.slots}, shown, reductions, note)
             newest = {key: total for key, total in self._newest(totals).items() if reductions.of(key) is None}
-            return Row(self.step, gathered.values, self.time, samples, self.late, newest)
+            return Row(self.step, gathered.values, self.time, gathered.samples, self.late, newest)
         values: dict[str, Any] = {}
         if self._bundles is not None:
             for bundle in sorted(self._bundles, key=_priority):
@@ -304,6 +320,11 @@ class OpenRow:
 def size_of(item: Sample | Bundle) -> int:
     """How many samples it is."""
     return len(item.values) if type(item) is Bundle else 1
+
+
+def samples_of(item: Sample | Bundle) -> Iterable[Sample]:
+    """The samples that it is, or stands for."""
+    return item if type(item) is Bundle else (item,)
 
 
 def places_of(item: Sample | Bundle) -> list[SlotKey]:

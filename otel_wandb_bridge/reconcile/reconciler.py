@@ -9,8 +9,9 @@ from typing import Any, NamedTuple
 
 from ..ledger import Ledger
 from ..records import Bundle, Kind, Manner, Row, Sample
+from .closed_rows import ClosedRows
 from .lateness import Lateness
-from .open_row import OpenRow, keys_of, places_of, size_of
+from .open_row import OpenRow, keys_of, places_of, samples_of, size_of
 from .policy import Policy
 from .refusal import reject
 from .row_queue import RowQueue
@@ -59,6 +60,7 @@ class Reconciler:
         self._riders: deque[tuple[float, Sample]] = deque()
         self._folding: list[Sample] = []
         self._totals = Totals(policy.counters)
+        self._closed = ClosedRows()
         self._committed: int | None = None
         self._newest: int | None = None
         self._head: _Head | None = None
@@ -122,7 +124,7 @@ class Reconciler:
                 elif item.kind is Kind.PROGRESS:
                     self._announce(item.source, step)
                 elif step is None:
-                    for sample in _samples_of(item):
+                    for sample in samples_of(item):
                         self._add_unstepped(sample, now)
                 elif self._is_leap(step):
                     self._lateness.note_leap(item.source, step, size_of(item))
@@ -172,7 +174,8 @@ class Reconciler:
         seated, further, overridden = origin, list[OpenRow](), 0
         if origin.riders or folding:
             seated, further, overridden = origin.seated(folding)
-        row = seated.finish(self._totals, self._policy.reduce, self._ledger.say_once)
+        joined = self._closed.joined_by(seated)
+        row = seated.finish(self._totals, self._policy.reduce, self._ledger.say_once, joined)
         overridden += seated.samples - row.samples
         self._head = _Head(origin, seated, further, len(folding), overridden, row)
         return row
@@ -187,6 +190,7 @@ class Reconciler:
         if head is None:
             raise RuntimeError("pop() takes out the row that peek() gave: call peek() first")
         self._head = None
+        self._closed.remember(head.seated)
         if head.seated.has_totals:
             for at, slot in head.seated.slots.items():
                 if slot.kind is Kind.INCREMENT:
@@ -325,13 +329,13 @@ class Reconciler:
 
     def _add_late(self, item: Sample | Bundle) -> None:
         size = size_of(item)
-        self._lateness.note(item.source, size, _samples_of(item))
+        self._lateness.note(item.source, size, samples_of(item))
         if self._policy.late == "drop":
             self._ledger.dropped += size
             if type(item) is not Bundle:
                 self._add_to_total(item.kind, slot_key(item.key, item.source), item.step, item.value)
         elif self._policy.late == "merge":
-            self._folding.extend(_samples_of(item))
+            self._folding.extend(samples_of(item))
             self.pending += size
         else:
             self._merge(self._late, item)
@@ -393,7 +397,3 @@ class Reconciler:
         else:
             self._ledger.overridden += overridden
         self._ledger.duplicate_steps += again
-
-
-def _samples_of(item: Sample | Bundle) -> Iterable[Sample]:
-    return item if type(item) is Bundle else (item,)

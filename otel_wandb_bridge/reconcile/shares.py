@@ -1,6 +1,6 @@
 """The values of a row where several processes hold shares of one key."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, NamedTuple, Protocol
 
 from ..records import Distribution, Kind
@@ -52,8 +52,8 @@ class Gathered(NamedTuple):
     """The values of a row."""
 
     values: dict[str, Any]
-    overridden: int
-    """How many samples have no part in them."""
+    samples: int
+    """How many samples have a part in them."""
 
 
 def key_of(at: SlotKey) -> str:
@@ -77,7 +77,9 @@ def standing(key: str, slots: Mapping[SlotKey, Held]) -> Held | None:
     return min(held, key=_rank) if held else None
 
 
-def gather(slots: Mapping[SlotKey, Held], shown: Shown, reductions: Reductions, note: Note) -> Gathered:
+def gather(
+    slots: Mapping[SlotKey, Held], keys: Collection[str], shown: Shown, reductions: Reductions, note: Note
+) -> Gathered:
     """Make one value, or the declared statistics, of the shares of each key.
 
     Increments of all processes add up, and observations are united, as OpenTelemetry aggregates them over
@@ -86,17 +88,19 @@ def gather(slots: Mapping[SlotKey, Held], shown: Shown, reductions: Reductions, 
 
     Args:
         slots: What is held, in the order of its arrival.
+        keys: Those that are written.
         shown: The running totals.
         reductions: What is declared.
         note: For what a user should know.
     """
-    keys: dict[str, list[tuple[SlotKey, Held]]] = {}
+    by_key: dict[str, list[tuple[SlotKey, Held]]] = {}
     for at, slot in slots.items():
-        keys.setdefault(key_of(at), []).append((at, slot))
+        if key_of(at) in keys:
+            by_key.setdefault(key_of(at), []).append((at, slot))
     values: dict[str, Any] = {}
     further: dict[str, Any] = {}
-    overridden = 0
-    for key, held in sorted(keys.items(), key=_priority):
+    samples = 0
+    for key, held in sorted(by_key.items(), key=_priority):
         winner = min((slot for _, slot in held), key=_rank)
         alike = [(at, slot) for at, slot in held if _family(slot) is _family(winner)]
         numbers = [number_in(slot.value_of(key)) for _, slot in alike]
@@ -119,16 +123,16 @@ def gather(slots: Mapping[SlotKey, Held], shown: Shown, reductions: Reductions, 
         else:
             alike = [(at, slot) for at, slot in alike if slot is winner]
             made = {key: winner.value_of(key)}
-        overridden += sum(slot.samples for _, slot in held) - sum(slot.samples for _, slot in alike)
+        samples += sum(slot.samples for _, slot in alike)
         if key in made:
             values[key] = made.pop(key)
         further |= made
     # What somebody reports under the key of a statistic of ours stands.
     values = {**values, **{key: value for key, value in further.items() if key not in values}}
-    count = _missing_ranks(slots.values())
+    count = _missing_ranks(slot for held in by_key.values() for _, slot in held)
     if count is not None:
         values[RANKS_KEY] = count
-    return Gathered(values, overridden)
+    return Gathered(values, samples)
 
 
 def _totalled(

@@ -1,59 +1,10 @@
 """Several ranks in real processes, one real offline run."""
 
 import pytest
+from ranks_job import JOB, REPORT
 
 pytest.importorskip("opentelemetry.exporter.otlp.proto.http", reason="a worker needs exporters from 1.29")
 pytest.importorskip("starlette", reason="the receiver needs its extra")
-
-WORKER = """
-import os, signal, sys, time
-from opentelemetry import metrics
-from otel_wandb_bridge import configure, training_step
-
-rank, (first, last, pause, *end) = int(os.environ["RANK"]), map(float, sys.argv[1:])
-bridge = configure(export_interval_millis=30, **eval(os.environ.get("OPTIONS", "{}")))
-meter = metrics.get_meter("trainer")
-loss, tokens = meter.create_gauge("loss"), meter.create_counter("tokens")
-latency = meter.create_histogram("latency")
-for step in range(int(first), int(last)):
-    with training_step(step):
-        loss.set(step + rank)
-        tokens.add(10 ** rank)
-        latency.record(step + rank / 10)
-        bridge.log({"Eval/top-1": step * 10 + rank})
-    if end and step == end[0]:
-        assert bridge.force_flush()
-        os.kill(os.getpid(), signal.SIGKILL)
-    time.sleep(pause)
-bridge.shutdown()
-assert bridge.stats().is_conserved() and not bridge.stats().shed, bridge.stats()
-assert "wandb" not in sys.modules
-"""
-
-JOB = f"""
-import subprocess
-from otel_wandb_bridge import OtlpReceiver
-
-def start(rank, world_size, *arguments, endpoint=None, **variables):
-    torchrun = {{"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": world_size, "MASTER_ADDR": "127.0.0.1"}}
-    endpoint = {{"OTEL_WANDB_ENDPOINT": endpoint or receiver.endpoint}}
-    environment = {{**os.environ, **endpoint, **torchrun, **variables}}
-    command = [sys.executable, "-c", {WORKER!r}, *map(str, arguments)]
-    environment = {{name: str(value) for name, value in environment.items()}}
-    return subprocess.Popen(command, env=environment)
-
-def end_well(*workers):
-    codes = [worker.wait(60) for worker in workers]
-    assert all(code == 0 for code in codes), codes
-
-run = wandb.init(project="ranks")
-"""
-
-REPORT = """
-stats = receiver.stats()
-report(recorded=stats.recorded, late=stats.late, conserved=stats.is_conserved(), pending=stats.pending)
-run.finish()
-"""
 
 
 @pytest.mark.parametrize("ranks", [2, 4])
@@ -88,7 +39,7 @@ def test_a_rank_that_is_killed_delays_a_row_by_hold_once(run_script):
     ended = run_script(
         JOB
         + """
-with OtlpReceiver(run, port=0, hold=3.0, expected_sources=3) as receiver:
+with OtlpReceiver(run, port=0, hold=3.0, reorder=0.0, expected_sources=3) as receiver:
     assert start(1, 3, 0, 100, 0, 9).wait(60) < 0
     workers = [start(rank, 3, 0, 50, 0.1) for rank in (0, 2)]
     wait_until(lambda: receiver.stats().rows > 15)
@@ -132,8 +83,10 @@ def test_a_rank_that_is_late_is_written_at_its_own_steps(run_script):
     ended = run_script(
         JOB
         + """
-with OtlpReceiver(run, port=0, hold=0.2, expected_sources=2, reduce={"loss": "per_rank"}) as receiver:
-    end_well(start(0, 2, 0, 20, 0.03))
+options = dict(hold=0.2, reorder=0.0, expected_sources=2, reduce={"loss": ("count", "per_rank")})
+with OtlpReceiver(run, port=0, **options) as receiver:
+    end_well(start(0, 2, 0, 20, 0))
+    wait_until(lambda: receiver.stats().rows >= 18)
     end_well(start(1, 2, 0, 20, 0))
 """
         + REPORT
@@ -142,8 +95,11 @@ with OtlpReceiver(run, port=0, hold=0.2, expected_sources=2, reduce={"loss": "pe
     assert facts["conserved"]
     assert facts["late"] > 0
     run = ended.run
-    for rank in range(2):
-        assert {step: step + rank for step in range(20)} == run.series(f"rank_{rank}/loss")
+    last = {}
+    for row in run.rows:
+        last.setdefault(row["global_step"], {}).update(row)
+    for step in range(20):
+        assert (2, step, step + 1) == tuple(last[step][key] for key in ("loss", "rank_0/loss", "rank_1/loss"))
     assert 20 * 11 == max(row["tokens"] for row in run.rows)
 
 

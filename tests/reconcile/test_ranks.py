@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 
 from otel_wandb_bridge.ledger import Ledger
 from otel_wandb_bridge.reconcile import Policy, Reconciler, Reductions
+from otel_wandb_bridge.reconcile.closed_rows import ClosedRows
+from otel_wandb_bridge.reconcile.open_row import OpenRow
 from otel_wandb_bridge.records import Bundle, Distribution, Kind, Manner, Sample
 from otel_wandb_bridge.sources import Process
 
@@ -229,17 +231,71 @@ def test_sources_are_named_by_their_component_in_gating_and_expected():
     assert [0] == [step for step, _ in bench.rows(everything=False)]
 
 
-def test_a_late_rank_keeps_its_own_step():
-    """The rules for late samples hold for each rank."""
-    bench = Bench({"loss": "mean"}, hold=0.0)
-    bench.add(rank(0), 0, loss=1.0)
-    bench.add(rank(0), 1, loss=1.0)
+def test_the_row_of_a_late_rank_has_what_all_have_reported_by_then():
+    """At its own step; keys of which nothing new has come are not written again."""
+    bench = Bench({"loss": ("mean", "per_rank")}, hold=0.0)
+    bench.add(rank(0, world_size=3), 0, loss=1.0, lr=0.1)
+    bench.add(rank(0, world_size=3), 0, kind=Kind.OBSERVATION, latency=1.0)
+    bench.add(rank(0, world_size=3), 1, loss=1.0)
     bench.rows(everything=False, at=1.0)
-    bench.add(rank(1), 0, loss=3.0)
+    bench.add(rank(1, world_size=3), 0, loss=3.0)
+    bench.add(rank(1, world_size=3), 0, kind=Kind.OBSERVATION, latency=2.0)
     ((step, values),) = bench.rows(everything=False, at=1.0)
     assert 0 == step
-    assert 3.0 == values["loss"]
-    assert 1 == values["bridge/ranks"]
+    distribution = Distribution((1.0, 2.0))
+    means = {"loss": 2.0, "rank_0/loss": 1.0, "rank_1/loss": 3.0}
+    assert {**means, "latency": distribution, "bridge/ranks": 2} == values
+    bench.add(rank(2, world_size=3), 0, loss=5.0)
+    assert 3.0 == bench.rows(everything=False, at=1.0)[0][1]["loss"]
+    bench.rows()
+    assert bench.ledger.recorded == bench.ledger.written == bench.ends()
+
+
+def test_a_late_repetition_takes_the_place_of_what_the_same_rank_had_said():
+    """By priority, then by the later measurement, as in one row."""
+    bench = Bench({"loss": "mean"}, hold=0.0)
+    for step in range(2):
+        for number in range(2):
+            bench.add(rank(number), step, loss=1.0 + number)
+    bench.rows(everything=False, at=1.0)
+    bench.add(rank(1, instance="restarted"), 0, loss=5.0)
+    assert {"loss": 3.0} == bench.rows(everything=False, at=1.0)[0][1]
+    bench.add(rank(1), 0, priority=9, loss=100.0)
+    assert {"loss": 3.0} == bench.rows(everything=False, at=1.0)[0][1]
+    bench.rows()
+    assert 1 == bench.ledger.overridden
+    assert bench.ledger.recorded == bench.ends()
+
+
+def test_exports_in_any_order_end_in_the_same_values():
+    """The last row of a step has the reduction over all ranks."""
+    bench = Bench({"loss": ("mean", "count"), "tokens": "sum"}, hold=0.0)
+    for number in (1, 0, 2):
+        for step in (3, 1, 0, 2):
+            bench.add(rank(number, world_size=3), step, loss=float(number + step))
+            bench.add(rank(number, world_size=3), step, kind=Kind.INCREMENT, tokens=1)
+            bench.written = [*getattr(bench, "written", ()), *bench.rows(everything=False, at=99.0)]
+    last = {}
+    for step, values in [*bench.written, *bench.rows()]:
+        last.setdefault(step, {}).update(values)
+    for step in range(4):
+        assert (step + 1.0, 3) == (last[step]["loss"], last[step]["loss/count"])
+    assert 12 == last[3]["tokens"]
+
+
+def test_what_is_remembered_of_closed_rows_is_bounded():
+    """The rows longest ago go first; a share for them stands alone."""
+    closed = ClosedRows(bound=10)
+    for step in range(100):
+        row = OpenRow(step)
+        row.merge(Sample(rank(0), step, "loss", 1.0, 5, 1.0))
+        row.merge(Sample(rank(0), step, "latency", 1.0, 5, 1.0, Kind.OBSERVATION))
+        closed.remember(row)
+    assert 5 == len(closed._rows)
+    assert 10 == closed._size
+    late = OpenRow(0, late=True)
+    late.merge(Sample(rank(1), 0, "loss", 1.0, 5, 1.0))
+    assert late.slots == closed.joined_by(late)
 
 
 def test_riders_of_several_ranks_are_reduced_in_the_row_they_ride_on():

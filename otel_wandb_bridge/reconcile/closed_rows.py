@@ -1,0 +1,75 @@
+"""What processes reported for the last rows that were committed, so that a late share meets the others."""
+
+from ..records import Bundle, Kind, Sample
+from .open_row import OpenRow, Slot, Slots
+from .shares import SlotKey
+
+BOUND = 100_000
+"""How many values are remembered, at least; a row that is further behind stands alone."""
+
+
+class ClosedRows:
+    """Remembers the shares of the last rows.
+
+    A late share of a key makes a further row of its step, with what all processes have reported by then: the
+    reduction of all, and not of the latecomer alone (stream processors call it accumulating). Counters are
+    not remembered here: their running totals know every step.
+
+    Thread-safety: none; the pipeline's lock guards it.
+    """
+
+    def __init__(self, bound: int = BOUND) -> None:
+        self._bound = bound
+        self._rows: dict[int, dict[SlotKey, Slot]] = {}
+        self._size = 0
+
+    def joined_by(self, row: OpenRow) -> Slots:
+        """The shares of a row together with those of the rows of its step before; these count no samples."""
+        before = self._rows.get(row.step) if row.step is not None else None
+        if not before or not row.has_shares:
+            return row.slots
+        joined: dict[SlotKey, Slot | Bundle | Sample] = {**before}
+        for at, slot in row.slots.items():
+            earlier = before.get(at)
+            joined[at] = _both(earlier, slot) if earlier is not None and type(slot) is Slot else slot
+        return joined
+
+    def remember(self, row: OpenRow) -> None:
+        """A row was committed."""
+        step = row.step
+        if step is None or not row.has_shares:
+            return
+        slots: dict[SlotKey, Slot] = {
+            at: _counting_nothing(slot)
+            for at, slot in self.joined_by(row).items()
+            if type(slot) is Slot and slot.kind is not Kind.INCREMENT and not isinstance(at, str)
+        }
+        self._forget(step)
+        self._rows[step] = slots
+        self._size += sum(map(_size, slots.values()))
+        while self._size > self._bound and len(self._rows) > 1:
+            self._forget(next(iter(self._rows)))
+
+    def _forget(self, step: int) -> None:
+        self._size -= sum(map(_size, self._rows.pop(step, {}).values()))
+
+
+def _both(earlier: Slot, late: Slot) -> Slot:
+    if earlier.kind is not late.kind:
+        return late
+    if late.kind is Kind.OBSERVATION:
+        both = late.copy()
+        both.value = [*earlier.value, *late.value]
+        return both
+    wins = (late.priority, -late.time) <= (earlier.priority, -earlier.time)
+    return late if wins or late.kind is Kind.INCREMENT else earlier
+
+
+def _counting_nothing(slot: Slot) -> Slot:
+    twin = slot.copy()
+    twin.samples = 0
+    return twin
+
+
+def _size(slot: Slot) -> int:
+    return len(slot.value) if slot.kind is Kind.OBSERVATION else 1

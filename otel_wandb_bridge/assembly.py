@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from opentelemetry import metrics
 from opentelemetry.sdk.metrics import MeterProvider
-from opentelemetry.sdk.metrics.export import MetricReader, PeriodicExportingMetricReader
+from opentelemetry.sdk.metrics.export import MetricReader
 from opentelemetry.sdk.resources import SERVICE_NAME, Resource
 
 from .bridge import Bridge
 from .process_resource import TrainingResourceDetector
+from .reader import BridgeReader
 from .record import step_views
 from .shared_options import PREFIX, endpoint_of_environment, interval_millis, max_pending_of_worker
 from .sources import process_of
@@ -118,7 +119,7 @@ def configure(
         if receiver is not None:
             exporter.join_job(process_of(described.attributes))
             receiver.start(exporter)
-    reader = _Reader(exporter, export_interval_millis=interval)
+    reader = BridgeReader(exporter, export_interval_millis=interval)
     readers = [reader, *extra_readers]
     if joined is not None:
         for each in readers:
@@ -149,17 +150,6 @@ def _check_nothing_is_asked(options: dict[str, Any]) -> None:
             f"already (OTEL_METRICS_EXPORTER or OTEL_CONFIG_FILE); set {PREFIX}{asked[0].upper()} or "
             "the key in the file, or leave `wandb` out there"
         )
-
-
-class _Reader(PeriodicExportingMetricReader):
-    """May be shut down more than once: by the bridge, and by the provider when the program ends."""
-
-    _was_shut_down = False
-
-    def shutdown(self, timeout_millis: float = 30_000, **kwargs: Any) -> None:
-        if not self._was_shut_down:
-            self._was_shut_down = True
-            super().shutdown(timeout_millis, **kwargs)
 
 
 def _of_run(run: "Run | None") -> Resource:

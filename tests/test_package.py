@@ -49,6 +49,7 @@ LAYERS = {
     "signals": set(),
     "lifecycle": {"exit", "flush_lock", "pipeline", "record", "signals", "uninterrupted", "write"},
     "uninterrupted": set(),
+    "reader": {"record"},
     "pacer": {"uninterrupted"},
     "stats": {"ledger"},
     "selfmetrics": {"stats"},

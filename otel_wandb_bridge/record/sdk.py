@@ -4,6 +4,7 @@ Each has no public way to the same thing; `tests/record/test_sdk.py` fails by na
 """
 
 from collections.abc import Sequence
+from threading import Lock
 from typing import Any
 
 from opentelemetry.metrics import Instrument
@@ -112,3 +113,12 @@ def update_resource(provider: object, resource: Resource) -> bool:
         return False
     update(resource)
     return True
+
+
+def renew_export_lock(reader: MetricReader) -> None:
+    """In a forked child: a thread of the parent may have held the lock around the export.
+
+    The SDK starts the reader's thread anew in a child, but leaves it this lock.
+    """
+    if hasattr(reader, "_export_lock"):
+        reader._export_lock = Lock()

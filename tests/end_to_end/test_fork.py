@@ -155,3 +155,85 @@ run.finish()
     assert list(range(10)) == outcome.runs["parent"].steps()
     assert list(range(20, 25)) == outcome.runs["child"].steps()
     assert {step: step / 2 for step in range(20, 25)} == outcome.runs["child"].series("loss")
+
+
+def test_a_fork_in_the_middle_of_a_flush_leaves_the_child_free_to_record_and_to_end(run_script):
+    """Whatever the flushing thread of the parent held: no lock of it is held for ever in the child."""
+    outcome = run_script(
+        PARENT.replace("RUN", "run").replace("NEVER", "2000")
+        + """
+log = run.log
+
+
+def slow_log(*args, **kwargs):
+    time.sleep(0.002)
+    return log(*args, **kwargs)
+
+
+run.log = slow_log
+sizes = [metrics.get_meter("trainer").create_histogram(f"size{number}") for number in range(50)]
+
+
+is_over = threading.Event()
+
+
+def flush():  # so that there is always one under way
+    while not is_over.is_set():
+        bridge.force_flush()
+
+
+def end():
+    for size in sizes:
+        size.record(1.0, {"step": 0})
+    record(range(100, 105))
+    bridge.force_flush()
+    bridge.meter_provider.shutdown()
+
+
+flushing = threading.Thread(target=flush)
+flushing.start()
+for step in range(5, 65):
+    record([step])
+    for size in sizes:
+        size.record(1.0, {"step": step})
+    if step % 3 == 0:
+        fork(f"child {step}", end)
+is_over.set()
+flushing.join()
+run.finish()
+"""
+    ).ended_well()
+    assert 20 == len(outcome.reports)
+    assert_ended_well(outcome.reports)
+    assert {step: step / 2 for step in range(65)} == outcome.run.series("loss")
+
+
+@pytest.mark.parametrize("method", ["forkserver", "spawn"])
+def test_children_that_are_no_forks_have_nothing_of_ours(run_script, method):
+    """They start anew: what they record has no reader there, and the parent's rows are whole."""
+    outcome = run_script(
+        """
+import multiprocessing
+
+
+def work(number):
+    metrics.get_meter("worker").create_gauge("loss").set(float(number), {"step": number})
+    return number * 2
+
+
+if __name__ == "__main__":
+    run = wandb.init()
+    bridge = configure(run, export_interval_millis=NEVER)
+    loss = metrics.get_meter("trainer").create_gauge("loss")
+    with multiprocessing.get_context("METHOD").Pool(2) as pool:
+        for step in range(10):
+            loss.set(step / 2, {"step": step})
+        report(results=pool.map(work, range(4)))
+        pool.close()
+        pool.join()
+    run.finish()
+""".replace("METHOD", method)
+    ).ended_well()
+    assert [{"results": [0, 2, 4, 6]}] == outcome.reports
+    assert {step: step / 2 for step in range(10)} == outcome.run.series("loss")
+    assert list(range(10)) == outcome.run.steps()

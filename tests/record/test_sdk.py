@@ -12,7 +12,12 @@ from opentelemetry.context import Context
 from opentelemetry.metrics import NoOpMeterProvider
 from opentelemetry.sdk._logs import LoggerProvider
 from opentelemetry.sdk.metrics import MeterProvider
-from opentelemetry.sdk.metrics.export import AggregationTemporality, InMemoryMetricReader
+from opentelemetry.sdk.metrics.export import (
+    AggregationTemporality,
+    ConsoleMetricExporter,
+    InMemoryMetricReader,
+    PeriodicExportingMetricReader,
+)
 from opentelemetry.sdk.metrics.view import (
     Aggregation,
     DefaultAggregation,
@@ -30,6 +35,7 @@ from otel_wandb_bridge.record import INSTRUMENTS, Intake, StepAggregation, step_
 from otel_wandb_bridge.record.sdk import (
     add_views,
     readers_of,
+    renew_export_lock,
     resource_of,
     scope_name,
     update_resource,
@@ -248,3 +254,12 @@ def test_the_resource_of_every_provider_can_be_changed():
         assert update_resource(provider, Resource({"run": "b"})), f"{kind.__name__}._update_resource has gone"
         assert {"team": "a", "run": "b"} == dict(resource_of(provider).attributes)
     assert not update_resource(NoOpMeterProvider(), Resource({"run": "b"}))
+
+
+def test_the_lock_around_the_export_can_be_renewed():
+    """A forked child may have inherited it from a thread that it does not have."""
+    reader = PeriodicExportingMetricReader(ConsoleMetricExporter(), export_interval_millis=3_600_000)
+    before = getattr(reader, "_export_lock", None)
+    renew_export_lock(reader)
+    assert getattr(reader, "_export_lock", None) is not before, "_export_lock of the reader has gone"
+    reader.shutdown()

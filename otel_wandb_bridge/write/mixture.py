@@ -58,11 +58,10 @@ class Mixture:
         wanted = self._count * percent / 100
         place = min(bisect_left(self._points, wanted, key=self._up_to), len(self._points) - 1)
         point = self._points[place]
-        below = self._up_to(point, inclusive=False)
-        if wanted > below or not place:
+        if not place:
             return point
         before = self._points[place - 1]
-        passed = self._up_to(before)
+        passed, below = self._up_to(before), self._up_to(point, inclusive=False)
         share = (wanted - passed) / (below - passed) if below > passed else 1.0
         return min(max(before * (1 - share) + point * share, before), point)
 

@@ -194,3 +194,21 @@ os.kill(os.getpid(), 9)
     steps = [row["global_step"] for row in rows]
     assert sorted(set(steps)) == steps
     assert list(range(20, 30)) == steps[-10:]
+
+
+def test_the_counters_of_a_resumed_run_go_on_where_they_were(run_online, server):
+    """From the value in its summary, which the server has; a late increment is in its own step's total."""
+    count = """
+tokens = metrics.get_meter("trainer").create_counter("tokens")
+for step in STEPS:
+    tokens.add(10, {"step": step})
+bridge.force_flush()
+"""
+    run_online(count.replace("STEPS", "range(5)")).ended_well()
+    assert 50 == server.runs["abc"].summary["tokens"]
+    more = count.replace("STEPS", "range(5, 8)") + 'tokens.add(3, {"step": 6})\n'
+    run_online(more, resume="must").ended_well()
+    told = [(row["global_step"], row["tokens"]) for row in server.runs["abc"].rows]
+    assert [(step, 10 * step + 10) for step in range(8)] == told[:8]
+    assert [(6, 73)] == told[8:]
+    assert (83, 7) == tuple(server.runs["abc"].summary[key] for key in ("tokens", "global_step"))

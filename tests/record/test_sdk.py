@@ -34,6 +34,7 @@ from recorder import Recorder, SevenInstruments, points_of
 from otel_wandb_bridge.record import INSTRUMENTS, Intake, StepAggregation, step_view, step_views
 from otel_wandb_bridge.record.sdk import (
     add_views,
+    consumer_of,
     readers_of,
     renew_export_lock,
     resource_of,
@@ -213,6 +214,19 @@ def test_an_aggregation_may_change_its_class(aggregation):
     assert isinstance(view._aggregation, aggregation), (
         f"View._aggregation is gone, or a step_view's is no {aggregation.__name__} any more, as the SDK asks"
     )
+
+
+def test_the_instruments_of_one_provider_have_a_consumer_in_common():
+    """By it, two readers of one provider are told from readers of two."""
+    one, other = Recorder(), Recorder()
+    consumers = {id(consumer_of(instrument)) for instrument in instruments_of(one)}
+    assert 1 == len(consumers), "_measurement_consumer is not the same for all instruments of a provider"
+    [instrument, *_] = instruments_of(other)
+    assert None is not consumer_of(instrument), (
+        "an instrument's _measurement_consumer is gone: a second reader of one exporter would count twice"
+    )
+    assert id(consumer_of(instrument)) not in consumers, "two providers share a _measurement_consumer"
+    assert None is consumer_of(object())
 
 
 def test_the_scope_of_an_instrument_is_known():

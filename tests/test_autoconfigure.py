@@ -6,6 +6,7 @@ import time
 import pytest
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import MetricExporter, PeriodicExportingMetricReader
+from opentelemetry.sdk.resources import Resource
 
 from otel_wandb_bridge.testing import FakeRun
 
@@ -95,3 +96,21 @@ def test_the_interval_of_the_environment_is_the_readers(rows_of_a_reader_without
     """`OTEL_METRIC_EXPORT_INTERVAL` keeps its meaning."""
     monkeypatch.setenv("OTEL_METRIC_EXPORT_INTERVAL", "50")
     assert [0.5] == [row["loss"] for row in rows_of_a_reader_without_interval(20)]
+
+
+def test_the_detector_knows_the_run_that_the_environment_names(monkeypatch):
+    """Sweeps and launchers set `WANDB_RUN_ID` before the program starts."""
+    monkeypatch.setenv("WANDB_RUN_ID", "abc")
+    monkeypatch.setenv("WANDB_PROJECT", "demo")
+    monkeypatch.setenv("OTEL_EXPERIMENTAL_RESOURCE_DETECTORS", "otel,wandb")
+    found = Resource.create().attributes
+    assert ("abc", "demo") == (found["wandb.run.id"], found["wandb.project"])
+    assert "wandb.entity" not in found
+
+
+def test_the_detector_knows_the_run_that_is_there(monkeypatch):
+    """It goes before what the environment says."""
+    monkeypatch.setenv("WANDB_PROJECT", "another")
+    monkeypatch.setattr("wandb.run", FakeRun(id="abc", project="demo", entity="team"))
+    found = loaded("opentelemetry_resource_detector")().detect().attributes
+    assert {"wandb.run.id": "abc", "wandb.project": "demo", "wandb.entity": "team"} == dict(found)

@@ -248,7 +248,9 @@ class Mine(Aggregation):
         return None
 
 
-@pytest.mark.parametrize("aggregation", [5, "sum", SumAggregation, Mine()], ids=str)
+@pytest.mark.parametrize(
+    "aggregation", [5, "sum", SumAggregation, Mine()], ids=["number", "text", "class", "unknown"]
+)
 def test_a_step_view_refuses_an_aggregation_that_the_sdk_does_not_know(aggregation):
     """At once, with those that it knows; collected, it would be the data of another instrument."""
     with pytest.raises(TypeError, match=r"step_view: aggregation must be one of .*SumAggregation\(\); got"):

@@ -1,7 +1,7 @@
 """A job of several ranks and one W&B run: rank 0 receives what the others report.
 
-    python examples/many_ranks.py --ranks 4             # rank 0 starts the others by itself
-    torchrun --nproc-per-node 4 examples/many_ranks.py  # PyTorch's launcher does
+    torchrun --nproc-per-node 4 examples/many_ranks.py
+    python examples/many_ranks.py --ranks 4             # without PyTorch: rank 0 starts the others by itself
 
 Every rank records the same instruments at the same steps. In the run, a row of a step has the mean of the
 losses with their minimum and maximum, the tokens of all ranks, and the slowest time of a step.
@@ -10,14 +10,14 @@ losses with their minimum and maximum, the tokens of all ranks, and the slowest 
 import argparse
 import os
 import random
-import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 
 from opentelemetry import metrics
 
-from otel_wandb_bridge import OtlpReceiver, configure, training_step
+from otel_wandb_bridge import configure, training_step
 
 
 def train(rank: int, steps: int) -> None:
@@ -35,54 +35,76 @@ def train(rank: int, steps: int) -> None:
             step_time.set(time.perf_counter() - began)
 
 
-def main() -> None:
-    """The part of a rank."""
-    arguments = argparse.ArgumentParser(description="A job of several ranks and one W&B run")
-    arguments.add_argument("--ranks", type=int, default=2)
-    arguments.add_argument("--steps", type=int, default=50)
-    given = arguments.parse_args()
-    rank = int(os.environ.get("RANK", 0))
-    os.environ.setdefault("MASTER_ADDR", "127.0.0.1")
-    if rank == 0:
-        lead(given.ranks, given.steps)
-    else:
-        with configure(endpoint=f"http://{os.environ['MASTER_ADDR']}:{os.environ['RECEIVER_PORT']}"):
-            train(rank, given.steps)  # leaving the bridge sends what is left
-
-
-def lead(ranks: int, steps: int) -> None:
+def lead(port: int, steps: int, wait_for_all: Callable[[], None]) -> None:
     """Rank 0 owns the run, receives, trains like the others, and goes last."""
-    import wandb
+    import wandb  # neither is needed on the other ranks
 
-    starts_others = "RANK" not in os.environ
-    port = os.environ.setdefault("RECEIVER_PORT", str(_free_port()))
-    if starts_others:
-        os.environ.update({"RANK": "0", "WORLD_SIZE": str(ranks)})
+    from otel_wandb_bridge import OtlpReceiver
+
     run = wandb.init(project="many-ranks")
     bridge = configure(
         run,
-        receiver=OtlpReceiver(port=int(port)),
+        receiver=OtlpReceiver(
+            host="127.0.0.1", port=port
+        ),  # ranks on other machines: its address, and a token
         reduce={"train/tokens": "sum", "time/step": ("mean", "max")},
     )
-    others = [_start(rank) for rank in range(1, ranks)] if starts_others else []
     train(0, steps)
-    for other in others:
-        other.wait()  # in a job of torchrun: after the last barrier
+    wait_for_all()
     bridge.shutdown()
     stats = bridge.stats()
     print(f"{stats.rows} rows of {stats.recorded} samples, {stats.late} of them late")
     run.finish()
 
 
-def _start(rank: int) -> "subprocess.Popen[bytes]":
-    return subprocess.Popen([sys.executable, *sys.argv], env={**os.environ, "RANK": str(rank)})
+def follow(port: int, rank: int, steps: int) -> None:
+    """Every other rank."""
+    with configure(endpoint=f"http://{os.environ['MASTER_ADDR']}:{port}"):
+        train(rank, steps)  # leaving the bridge sends what is left
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+def main() -> None:
+    """The part of a rank."""
+    arguments = argparse.ArgumentParser(description="A job of several ranks and one W&B run")
+    arguments.add_argument("--ranks", type=int, default=2)
+    arguments.add_argument("--steps", type=int, default=50)
+    arguments.add_argument("--port", type=int, default=4318)
+    given = arguments.parse_args()
+    wait_for_all = _launched_by_torchrun() if "TORCHELASTIC_RUN_ID" in os.environ else _launching(given.ranks)
+    rank = int(os.environ["RANK"])
+    if rank == 0:
+        lead(given.port, given.steps, wait_for_all)
+    else:
+        follow(given.port, rank, given.steps)
+        wait_for_all()
+
+
+def _launched_by_torchrun() -> Callable[[], None]:
+    import torch.distributed
+
+    torch.distributed.init_process_group("gloo")
+
+    def wait_for_all() -> None:
+        torch.distributed.barrier()
+        torch.distributed.destroy_process_group()
+
+    return wait_for_all
+
+
+def _launching(ranks: int) -> Callable[[], None]:
+    """Set what torchrun sets; rank 0 starts the others."""
+    os.environ.update({"WORLD_SIZE": str(ranks), "MASTER_ADDR": "127.0.0.1"})
+    others: list[subprocess.Popen[bytes]] = []
+    if os.environ.setdefault("RANK", "0") == "0":
+        for rank in range(1, ranks):
+            environment = {**os.environ, "RANK": str(rank)}
+            others.append(subprocess.Popen([sys.executable, *sys.argv], env=environment))
+
+    def wait_for_all() -> None:
+        for other in others:
+            other.wait()
+
+    return wait_for_all
 
 
 if __name__ == "__main__":

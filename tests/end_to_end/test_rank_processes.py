@@ -149,3 +149,76 @@ with OtlpReceiver(run, port=port, hold=30.0, expected_sources=2) as receiver:
     assert 0 == ended.code
     assert ended.reports[0]["conserved"]
     assert {step: step + 0.5 for step in range(20)} == ended.run.series("loss")
+
+
+STOCK = """
+import os, sys
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
+from opentelemetry.sdk.resources import Resource
+from otel_wandb_bridge import step_aggregation, step_views, training_step
+
+if sys.argv[1] == "grpc":
+    from opentelemetry.exporter.otlp.proto.grpc.metric_exporter import OTLPMetricExporter
+else:
+    from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
+resource, exporter = Resource.create(), OTLPMetricExporter(preferred_aggregation=step_aggregation())
+reader = PeriodicExportingMetricReader(exporter, export_interval_millis=200)
+provider = MeterProvider([reader], resource=resource, views=step_views())
+meter, rank = provider.get_meter("trainer"), int(os.environ["RANK"])
+loss, tokens = meter.create_gauge("loss"), meter.create_counter("tokens")
+for step in range(30):
+    with training_step(step):
+        loss.set(step + rank)
+        tokens.add(10 ** rank)
+provider.shutdown()
+assert "wandb" not in sys.modules
+"""
+
+
+def test_stock_exporters_over_http_and_grpc_need_our_aggregation_alone(run_script):
+    """Which process it is, our resource detector says; everything else is OpenTelemetry's own."""
+    pytest.importorskip("opentelemetry.exporter.otlp.proto.grpc", reason="the OTLP/gRPC exporter is needed")
+    ended = run_script(
+        JOB
+        + f"""
+options = dict(hold=30.0, expected_sources=2, reduce={{"loss": ("mean", "per_rank")}})
+with OtlpReceiver(run, port=0, grpc_port=0, **options) as receiver:
+    endpoints = ["http://" + receiver.grpc_endpoint, receiver.endpoint]
+    workers = []
+    for rank, (protocol, endpoint) in enumerate(zip(["grpc", "http/protobuf"], endpoints)):
+        environment = {{
+            **os.environ,
+            "OTEL_EXPORTER_OTLP_ENDPOINT": endpoint,
+            "OTEL_EXPERIMENTAL_RESOURCE_DETECTORS": "otel,training",
+            "RANK": str(rank),
+            "WORLD_SIZE": "2",
+        }}
+        workers.append(subprocess.Popen([sys.executable, "-c", {STOCK!r}, protocol], env=environment))
+    end_well(*workers)
+"""
+        + REPORT
+    ).ended_well()
+    assert [{"recorded": 120, "late": 0, "conserved": True, "pending": 0}] == ended.reports
+    run = ended.run
+    assert list(range(30)) == run.steps()
+    assert {step: step + 0.5 for step in range(30)} == run.series("loss")
+    assert {step: step + 1 for step in range(30)} == run.series("rank_1/loss")
+    assert {step: (step + 1) * 11 for step in range(30)} == run.series("tokens")
+
+
+def test_workers_send_over_grpc_too(run_script):
+    """`OTEL_EXPORTER_OTLP_PROTOCOL=grpc`."""
+    pytest.importorskip("opentelemetry.exporter.otlp.proto.grpc", reason="the OTLP/gRPC exporter is needed")
+    ended = run_script(
+        JOB
+        + """
+with OtlpReceiver(run, port=0, grpc_port=0, hold=30.0, expected_sources=2) as receiver:
+    grpc = dict(endpoint="http://" + receiver.grpc_endpoint, OTEL_EXPORTER_OTLP_PROTOCOL="grpc")
+    end_well(*[start(rank, 2, 0, 20, 0.01, **grpc) for rank in range(2)])
+"""
+        + REPORT
+    ).ended_well()
+    assert [{"recorded": 160, "late": 0, "conserved": True, "pending": 0}] == ended.reports
+    assert {step: step + 0.5 for step in range(20)} == ended.run.series("loss")
+    assert {step: (step + 1) * 11 for step in range(20)} == ended.run.series("tokens")

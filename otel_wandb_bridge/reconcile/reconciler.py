@@ -297,10 +297,10 @@ class Reconciler:
             return
         highest = step + self._policy.max_step_jump
         sources = {name: each for name, each in self._watermark.sources.items() if each.highest <= highest}
+        self._newest = max((each.highest for each in sources.values()), default=step)
         for row in self._rows.pop_above(highest):
             self._lateness.note_leap(row.source, row.step or 0, row.samples)
             self._make_late(row)
-        self._newest = max((each.highest for each in sources.values()), default=step)
         self._watermark = Watermark(self._policy)
         self._watermark.sources.update(sources)
         if self._committed is not None:
@@ -313,6 +313,8 @@ class Reconciler:
             self.pending -= row.samples
             for at, slot in row.slots.items():
                 self._add_to_total(slot.kind, at, row.step, slot.value_of(key_of(at)))
+            for rider in (each for item in row.riders for each in _samples_of(item)):
+                self._add_to_total(rider.kind, slot_key(rider.key, rider.source), row.step, rider.value)
         else:
             self._late.adopt(row)
 

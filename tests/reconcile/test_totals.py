@@ -112,6 +112,18 @@ def test_a_leap_counts_from_now_on():
     assert [(2, {"tokens": 16})] == counting.values()
 
 
+@pytest.mark.parametrize("late", ["keep", "drop"])
+def test_a_leap_that_is_found_out_afterwards_counts_from_now_on(late):
+    """It came first, and the steps that followed showed that it was none."""
+    counting = Counting(max_step_jump=1000, late=late)
+    counting.count(1_700_000_000, tokens=5)
+    counting.count(None, tokens=3)
+    counting.count(1, tokens=10)
+    counting.commit()
+    counting.count(2, tokens=1)
+    assert [(2, {"tokens": 19})] == counting.values()
+
+
 def test_a_rider_counts_in_the_row_that_it_goes_with():
     """An increment without a step lands in the newest row."""
     counting = Counting()

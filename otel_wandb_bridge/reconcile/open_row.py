@@ -77,12 +77,14 @@ class OpenRow:
             return slot.source
         return self.riders[0].source if self.riders else ""
 
-    def put(self, sample: Sample) -> bool:
+    def put(self, sample: Sample | Bundle) -> bool:
         """Take in what most samples are: the first of its key, from a source of no known process.
 
         Returns:
             False where it is another; nothing is done then.
         """
+        if type(sample) is not Sample:
+            return False
         key, kind = sample.key, sample.kind
         slots = self.slots
         if key in slots or type(sample.source) is Source or kind is Kind.PROGRESS:

@@ -103,19 +103,13 @@ class Reconciler:
     def add(self, items: Iterable[Sample | Bundle], now: float) -> None:
         """Take samples in, in the order of their measurement; `now` is in seconds of the injected clock."""
         self._head = None
-        source, row, row_step = "", None, None
+        source, row = "", None
         put = 0
         try:
             for item in items:
                 step = item.step
                 # Most samples come from the source of the one before, at the same step, and begin their key.
-                if (
-                    row is not None
-                    and step == row_step
-                    and type(item) is Sample
-                    and item.source == source
-                    and row.put(item)
-                ):
+                if row is not None and step == row.step and item.source == source and row.put(item):
                     put += 1
                     continue
                 row = None
@@ -135,7 +129,7 @@ class Reconciler:
                     self._note_progress(item.source, step)
                     if self._committed is None or step > self._committed:
                         self._merge(self._rows, item)
-                        source, row, row_step = item.source, self._rows.get(step), step
+                        source, row = item.source, self._rows.get(step)
                     elif item.kind is Kind.READING:
                         # Read again and again while the step stands; the row of that step has its reading.
                         self._ledger.overridden += 1
@@ -313,8 +307,9 @@ class Reconciler:
             self.pending -= row.samples
             for at, slot in row.slots.items():
                 self._add_to_total(slot.kind, at, row.step, slot.value_of(key_of(at)))
-            for rider in (each for item in row.riders for each in _samples_of(item)):
-                self._add_to_total(rider.kind, slot_key(rider.key, rider.source), row.step, rider.value)
+            for rider in row.riders:
+                if type(rider) is Sample:
+                    self._add_to_total(rider.kind, slot_key(rider.key, rider.source), row.step, rider.value)
         else:
             self._late.adopt(row)
 

@@ -9,6 +9,10 @@ SLICE = 0.0005
 """Seconds of work between two yields. Without one, the interpreter takes a thread off after 5 ms (Python
 documentation, `sys.setswitchinterval`), which a training step of 4 ms would feel."""
 
+_FULL_SLICE = 0.005
+_BACKLOG = 25_000
+"""Samples that wait, for each of which a slice is once as long again: to keep up comes first then."""
+
 _CONTENDED = 0.001
 _FEW = 20
 
@@ -35,16 +39,18 @@ class Pacer:
         self._give_way = give_way
         self._is_on = False
         self._turn_ends = 0.0
+        self._slice = SLICE
         self._turns = 0
         self._waited = 0.0
         self._began = 0.0
 
-    def begin(self) -> None:
-        """A flush begins. In the main thread it is not paced: whoever called it waits for it."""
+    def begin(self, backlog: int = 0) -> None:
+        """A flush begins, of so many samples. In the main thread it is not paced: its caller waits for it."""
         self._is_on = not is_for_main()
         self._turns, self._waited = 0, 0.0
         self._began = self._clock()
-        self._turn_ends = self._began + SLICE
+        self._slice = min(SLICE * (1 + backlog / _BACKLOG), _FULL_SLICE)
+        self._turn_ends = self._began + self._slice
 
     def tick(self) -> None:
         """After a little piece of work: give way, if the slice is over."""
@@ -57,7 +63,7 @@ class Pacer:
         after = self._clock()
         self._turns += 1
         self._waited += after - now
-        self._turn_ends = after + SLICE
+        self._turn_ends = after + self._slice
 
     @property
     def is_starved(self) -> bool:

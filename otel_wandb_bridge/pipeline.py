@@ -120,7 +120,7 @@ class Pipeline:
         Returns:
             False where W&B or the deadline interrupted the writing.
         """
-        self._pacer.begin()
+        self._pacer.begin(len(samples))
         samples = self._up_to(until, samples)
         if until == ALL:
             self._add([*samples, *(item for batch in batches for item in batch)])
@@ -210,7 +210,7 @@ class Pipeline:
         row = self._reconciler.peek(everything=everything)
         if row is None and not writer.unconfirmed:
             return True
-        self._pacer.begin()
+        self._pacer.begin(self.pending)
         try:
             writer.begin()
             while row is not None:

@@ -74,3 +74,17 @@ def test_who_waits_a_second_for_the_lock_is_starved():
     alone.work(pacer, 50_000)
     assert alone.now > 1.0
     assert not pacer.is_starved
+
+
+def test_the_more_waits_the_longer_are_the_turns():
+    """Up to the interpreter's own: whoever is far behind has to catch up first."""
+    offers = []
+    for backlog in (0, 25_000, 10**9):
+        interpreter = Interpreter(taken=0.005)
+        pacer = interpreter.pacer()
+        in_a_thread(lambda pacer=pacer, backlog=backlog: pacer.begin(backlog))
+        interpreter.work(pacer, 1_000)
+        offers.append(len(interpreter.offers))
+    assert 150 <= offers[0] <= 200
+    assert 85 <= offers[1] <= 100
+    assert 18 <= offers[2] <= 20

@@ -169,7 +169,7 @@ class WandbMetricExporter(HeardOnce):
         self._traces = TraceIds() if self.options.trace_ids else None
         self._flusher = Flusher(self._flush_early)
         self._intake = Intake(self._flusher.wake)
-        self._lane = DirectLane(self.options.priorities)
+        self._lane = DirectLane(self.options.priorities, axis=self.options.step_metric)
         self._lane.on_high_water = self._flusher.wake
         self._exports = 0
         self.entrances = Entrances(self._pipeline, self._lock, self._set_alarm, lambda: self.is_shut_down)

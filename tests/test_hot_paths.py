@@ -1,7 +1,7 @@
 """What the hot paths do is counted, not timed: calls and memory, which no busy machine can change.
 
-The bounds are a little above what is true now. Whoever goes past one has made every training step dearer, and should
-know why.
+The bounds are a little above what is true now. Whoever goes past one has made every training step dearer, and
+should know why.
 """
 
 import sys
@@ -53,13 +53,17 @@ def calls_of(action):
 
 
 def bytes_of(action, times):
-    """How many bytes stay allocated by each of so many actions."""
+    """How many bytes stay allocated by each of so many actions, at the least of three tries."""
+    return min(_allocated(action, times) for _ in range(3)) / times
+
+
+def _allocated(action, times):
     tracemalloc.start()
     try:
         before = tracemalloc.get_traced_memory()[0]
         for _ in range(times):
             action()
-        return (tracemalloc.get_traced_memory()[0] - before) / times
+        return tracemalloc.get_traced_memory()[0] - before
     finally:
         tracemalloc.stop()
 
@@ -159,7 +163,7 @@ def test_a_row_of_four_calls_takes_few_calls(exporter):
         return calls_of(exporter.collect)
 
     calls(2)
-    assert (calls(200) - calls(100)) / 100 <= 470
+    assert (calls(200) - calls(100)) / 100 <= 290
     assert exporter.stats().is_conserved()
 
 

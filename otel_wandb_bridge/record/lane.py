@@ -50,6 +50,7 @@ class DirectLane:
         high_water: From this many waiting entries (calls) on, `on_high_water` is called to have them
             flushed before the interval is over. It must be quick, and neither raise nor record.
         bound: How many entries wait at most; further ones are shed, and counted.
+        axis: As of `LogCalls`.
 
     Thread-safety: `log` and `put` from any thread, without a lock (see `KeepAllReservoir`); `batches` from
     one.
@@ -62,6 +63,7 @@ class DirectLane:
         gauges: LaneGauges | None = None,
         high_water: int = 10_000,
         bound: int = 1_000_000,
+        axis: str | None = None,
     ) -> None:
         self.gauges = gauges
         self.on_high_water: Callable[[], None] = lambda: None
@@ -71,7 +73,7 @@ class DirectLane:
         self._lock = Lock()
         self._shed = 0
         self._left_over = 0
-        self._log_calls = LogCalls(priorities)
+        self._log_calls = LogCalls(priorities, axis)
         self._readers: list[Reader] = [self._log_calls]
 
     def add_reader(self, reader: Reader) -> None:
@@ -150,11 +152,12 @@ class DirectLane:
         try:
             while left > 0:
                 batch: list[Sample | Bundle] = []
+                is_ours = True
                 for _ in range(min(left, _BATCH)):
                     try:
                         if until is not None and overdue <= 0 and self._entries[0][_TIME] > until:
                             if batch:
-                                yield self._shown(batch)
+                                yield self._shown(batch, by_time=is_ours or Bundle not in map(type, batch))
                             return
                         entry = self._entries.popleft()
                     except IndexError:  # somebody has taken entries back
@@ -162,15 +165,16 @@ class DirectLane:
                         break
                     left -= 1
                     overdue -= 1
+                    is_ours = is_ours and entry[0] is self._log_calls
                     batch.extend(entry[0].samples(entry, ledger))
                 if batch:
-                    yield self._shown(batch)
+                    yield self._shown(batch, by_time=is_ours or Bundle not in map(type, batch))
         finally:
             self._left_over = max(left, 0)
         if everything:
             settled = [sample for reader in self._readers for sample in reader.settle(ledger)]
             if settled:
-                yield self._shown(settled)
+                yield self._shown(settled, by_time=Bundle not in map(type, settled))
 
     def _log_carefully(self, values: Any, step: Any, source: str | None, priority: Any) -> None:
         now: dict[Any, Any]
@@ -216,8 +220,8 @@ class DirectLane:
         with self._lock:
             self._shed += count
 
-    def _shown(self, batch: list[Sample | Bundle]) -> list[Sample | Bundle]:
-        if Bundle not in map(type, batch):  # whole calls stay in their order, whatever the wall clock says
+    def _shown(self, batch: list[Sample | Bundle], *, by_time: bool) -> list[Sample | Bundle]:
+        if by_time:  # calls of `wandb.log` stay in their order, whatever the wall clock says
             batch.sort(key=_time)
         if self.gauges is not None:
             self.gauges.show(batch)

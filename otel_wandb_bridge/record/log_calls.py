@@ -1,13 +1,13 @@
 """Calls of `Bridge.log`, read at the flush."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from opentelemetry.context import Context
 
 from ..attributes import LANE_SCOPE, default_priority, parse_priority, parse_step
 from ..ledger import Ledger
-from ..records import Sample
+from ..records import Bundle, Sample
 from .ambient import PRIORITY_KEY, SOURCE_KEY, step_of_baggage
 from .clock import ClockState
 from .snapshot import Unusable
@@ -21,7 +21,7 @@ class _Call(NamedTuple):
 
     reader: "LogCalls"
     time: float
-    values: Mapping[Any, Any]
+    values: dict[Any, Any]
     step: Any
     source: str | None
     priority: Any
@@ -34,16 +34,19 @@ class LogCalls:
 
     Args:
         priorities: Default priority by source.
+        axis: A call that has this key (the step axis) is looked at value by value, any other is given out as
+            a whole; None: all are looked at value by value.
 
     Thread-safety: none; the pipeline's lock guards it.
     """
 
     waiting = 0
 
-    def __init__(self, priorities: Mapping[str, int]) -> None:
+    def __init__(self, priorities: Mapping[str, int], axis: str | None = None) -> None:
         self._priorities = priorities
+        self._axis = axis
 
-    def samples(self, entry: tuple[Any, ...], ledger: Ledger) -> list[Sample]:
+    def samples(self, entry: tuple[Any, ...], ledger: Ledger) -> Sequence[Sample | Bundle]:
         """The samples of a call."""
         call = _Call._make(entry)
         ledger.recorded += len(call.values)
@@ -64,7 +67,7 @@ class LogCalls:
     def clear(self) -> None:
         """Nothing is held back."""
 
-    def _samples(self, entry: _Call, ledger: Ledger) -> Iterable[Sample]:
+    def _samples(self, entry: _Call, ledger: Ledger) -> Iterable[Sample | Bundle]:
         ambient = entry.context
         source = entry.source
         if source is None and ambient:
@@ -81,6 +84,9 @@ class LogCalls:
             if step is None:
                 step = entry.clock.step_of(source)
         priority = priority_of(entry.priority, ambient, source, self._priorities, ledger, "Bridge.log")
+        if self._goes_as_a_whole(entry.values):
+            yield Bundle(source, step, entry.values, priority, entry.time)
+            return
         for key, value in entry.values.items():
             if type(value) is Unusable:
                 ledger.reject("value", f"Bridge.log, key {key!r}", f"it cannot be copied: {value.why}")
@@ -96,6 +102,17 @@ class LogCalls:
                 ledger.reject(
                     "key", f"Bridge.log, source {source!r}", f"a key is a non-empty string; got {key!r}"
                 )
+
+    def _goes_as_a_whole(self, values: Mapping[Any, Any]) -> bool:
+        if self._axis is None or self._axis in values or "" in values or not values:
+            return False
+        if Unusable in map(type, values.values()):
+            return False
+        try:
+            "".join(values)
+        except TypeError:  # a key is no text
+            return False
+        return True
 
 
 def priority_of(

@@ -7,6 +7,7 @@ import click
 from otel_wandb_bridge.cli.demo import demo
 from otel_wandb_bridge.cli.doctor import doctor
 from otel_wandb_bridge.cli.inspect import inspect
+from otel_wandb_bridge.cli.serve import serve
 
 __all__ = ["main"]
 
@@ -20,3 +21,4 @@ def main() -> None:
 main.add_command(demo)
 main.add_command(doctor)
 main.add_command(inspect)
+main.add_command(serve)

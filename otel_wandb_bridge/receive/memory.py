@@ -3,6 +3,7 @@
 import logging
 from collections import deque
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from ..exporter import WandbMetricExporter
@@ -174,3 +175,19 @@ def recall(journal: Journal, exporter: WandbMetricExporter) -> JournalMemory:
     if file is not None and file not in earlier:
         journal.write_down(_FILES, [*earlier, file])
     return JournalMemory(journal, has)
+
+
+def unfinished_run(path: str | Path) -> str | None:
+    """The id of the run that a journal holds more for; None: none.
+
+    Raises:
+        ValueError: the journal cannot be used.
+    """
+    if not Path(path).exists():
+        return None
+    journal = Journal(path, 1)
+    try:
+        run = journal.fact(_RUN)
+        return run if isinstance(run, str) and not journal.fact(CLEAN) else None
+    finally:
+        journal.close()

@@ -1,0 +1,148 @@
+"""`otel-wandb serve`: OTLP in, one run out."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+from rich.console import Console
+from rich.live import Live
+
+from otel_wandb_bridge.cli.extras import require
+from otel_wandb_bridge.cli.serve_view import Rates, view_of
+
+if TYPE_CHECKING:
+    from otel_wandb_bridge import OtlpReceiver
+
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+_REFRESH_SECONDS = 1.0
+_PREFIX = "OTEL_WANDB_RECEIVER_"
+
+
+def _option(*names: str, **more: Any) -> Callable[[_Command], _Command]:
+    """An option with its environment variable."""
+    variable = _PREFIX + names[0].lstrip("-").upper().replace("-", "_")
+    return click.option(*names, envvar=variable, show_envvar=True, **more)
+
+
+@click.command()
+@_option("--project", help="W&B project; by default as of WANDB_PROJECT.")
+@_option("--entity", help="W&B entity; by default as of WANDB_ENTITY.")
+@_option("--name", help="Name of the run.")
+@_option(
+    "--id",
+    "run_id",
+    help="Id of the run: one that exists is resumed. By default the journal's, or a new one.",
+)
+@_option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@_option(
+    "--port", type=click.IntRange(0, 65_535), default=4318, show_default=True, help="For OTLP/HTTP; 0: any."
+)
+@_option(
+    "--grpc-port", type=click.IntRange(0, 65_535), help="For OTLP/gRPC (the standard one is 4317); 0: any."
+)
+@_option("--token", help="What senders must say in `Authorization: Bearer …`.")
+@_option("--certificate", type=click.Path(dir_okay=False), help="PEM file: TLS is spoken.")
+@_option("--private-key", type=click.Path(dir_okay=False), help="PEM file with the key of the certificate.")
+@_option("--client-ca", type=click.Path(dir_okay=False), help="PEM file: client certificates are asked for.")
+@_option("--insecure", is_flag=True, help="Let everybody in who can reach the address.")
+@_option(
+    "--max-body-bytes",
+    type=click.IntRange(min=1),
+    default=64 << 20,
+    help="Of a request, uncompressed. [64 MiB]",
+)
+@_option(
+    "--max-waiting-bytes", type=click.IntRange(min=1), default=256 << 20, help="Of all that wait. [256 MiB]"
+)
+@_option(
+    "--reorder",
+    type=click.FloatRange(min=0),
+    default=2.0,
+    show_default=True,
+    help="Seconds for overtaken exports.",
+)
+@_option(
+    "--journal",
+    type=click.Path(dir_okay=False, path_type=Path),
+    default=Path("wandb/receiver.journal"),
+    show_default=True,
+    help="What was acknowledged survives in this file, whatever ends the receiver.",
+)
+@_option("--no-journal", is_flag=True, help="Keep none.")
+@_option(
+    "--max-journal-bytes", type=click.IntRange(min=1), default=1 << 30, help="Of requests in it. [1 GiB]"
+)
+@click.option("--live/--no-live", default=None, help="Show sources and counts. By default on a terminal.")
+def serve(live: bool | None, no_journal: bool, **options: Any) -> None:
+    """Receive OTLP metrics of many processes, and write one W&B run.
+
+    Ends with Ctrl-C or SIGTERM: everything that was accepted is written, and the run is finished. Options of
+    the pipeline (hold, expected_sources, …) are taken from their variables, such as OTEL_WANDB_HOLD.
+    """
+    require("otel-wandb serve", "receiver", "uvicorn", "starlette", "opentelemetry.proto")
+    from otel_wandb_bridge.receive.memory import unfinished_run
+
+    journal = None if no_journal else options["journal"]
+    options.pop("journal")
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    try:
+        if options["run_id"] is None and journal is not None:
+            options["run_id"] = unfinished_run(journal)
+        run, receiver = _started(journal, options)
+    except (ValueError, TypeError, OSError, ImportError) as error:
+        raise click.ClickException(str(error)) from None
+    click.echo(f"receiving OTLP metrics at {receiver.metrics_endpoint}", nl=True)
+    if receiver.grpc_endpoint:
+        click.echo(f"and by gRPC at {receiver.grpc_endpoint}")
+    sys.stdout.flush()
+    if live or (live is None and sys.stdout.isatty()):
+        _watch(receiver, stop)
+    else:
+        while not stop.wait(1.0):
+            pass
+    receiver.stop()
+    stats = receiver.stats()
+    run.finish()
+    click.echo(f"{stats.rows} rows, {stats.written} of {stats.recorded} samples written")
+
+
+def _started(journal: Path | None, options: dict[str, Any]) -> tuple[Any, OtlpReceiver]:
+    import wandb
+
+    from otel_wandb_bridge import OtlpReceiver
+
+    of_run = {name: options.pop(name) for name in ("project", "entity", "name", "run_id")}
+    OtlpReceiver(journal=journal, **options)  # what cannot be used is said before a run is made
+    run = wandb.init(
+        project=of_run["project"],
+        entity=of_run["entity"],
+        name=of_run["name"],
+        id=of_run["run_id"],
+        resume="allow" if of_run["run_id"] else None,
+    )
+    receiver = OtlpReceiver(run, journal=journal, **options)
+    try:
+        receiver.start()
+    except BaseException:
+        run.finish(exit_code=1)
+        raise
+    return run, receiver
+
+
+def _watch(receiver: OtlpReceiver, stop: threading.Event) -> None:
+    rates = Rates()
+    console = Console()
+    with Live(console=console, auto_refresh=False, transient=True) as view:
+        while True:
+            view.update(view_of(rates.at(receiver.counts(), time.monotonic())), refresh=True)
+            if stop.wait(_REFRESH_SECONDS):
+                return

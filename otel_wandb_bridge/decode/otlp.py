@@ -5,7 +5,9 @@ made of a series is the template for the measurements that follow, without an ob
 """
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from hashlib import blake2b
+from itertools import repeat
 from typing import Any, NamedTuple
 
 from opentelemetry.sdk.metrics import Exemplar
@@ -26,8 +28,11 @@ from .otlp_points import (
     point_of,
     why_unusable,
 )
+from .otlp_wire import TAGS, Columns, after, columns, start_of
 
 _MOST_ORIGINS = 10_000
+_MAKE = partial(tuple.__new__, Sample)
+"""A sample out of its fields, without the call of a Python function."""
 
 
 class Received(NamedTuple):
@@ -105,11 +110,12 @@ class OtlpDecoder:
                         time = point.time_unix_nano
                         if time > latest:
                             latest = time
-                        if not self._is_new(origin.key, time, identity + point.SerializeToString()):
+                        wire = point.SerializeToString()
+                        if not self._is_new(origin.key, time, identity + wire):
                             continue
                         if point.flags & NO_RECORDED_VALUE:
                             continue
-                        left = self._take(origin, scope, metric, kind, point, samples)
+                        left = self._take(origin, scope, metric, kind, point, wire, samples)
                         if left is not None:
                             points.append(left)
                     if points:
@@ -127,7 +133,14 @@ class OtlpDecoder:
         self._ledger.reject("unusable", f"metric {metric.name[:200]!r}", reason, count=count)
 
     def _take(
-        self, origin: Origin, scope: Any, metric: Any, kind: str, point: Any, samples: list[Sample]
+        self,
+        origin: Origin,
+        scope: Any,
+        metric: Any,
+        kind: str,
+        point: Any,
+        wire: bytes,
+        samples: list[Sample],
     ) -> Any:
         """Take the measurements that are like others before. Returns a data point with all else."""
         exemplars = point.exemplars
@@ -140,8 +153,24 @@ class OtlpDecoder:
             templates = origin.series[identity] = {}
         left: list[Exemplar] = []
         is_ours = False
-        taken = 0
-        for exemplar in exemplars:
+        taken = index = 0
+        tag = TAGS[kind]
+        at = start_of(wire, tag)
+        while index < len(exemplars):
+            plain = templates.get(())
+            if plain is not None and at is not None:
+                found, at = columns(wire, tag, at)
+                for run in found:
+                    samples += _samples_like(plain, run)
+                    index += len(run.steps)
+                    taken += len(run.steps)
+                    is_ours = True
+                if found:
+                    continue
+            if at is not None:
+                at = after(wire, at)
+            exemplar = exemplars[index]
+            index += 1
             step: int | None = None
             further: Any = ()
             is_settled = False
@@ -198,6 +227,21 @@ class OtlpDecoder:
             origin = Origin(key, attributes, self._new_decoder())
             self._origins[key] = origin
         return origin
+
+
+def _samples_like(plain: Sample, run: Columns) -> Iterator[Sample]:
+    """The samples of measurements that differ in step, value and time alone."""
+    times = [time / 1e9 for time in run.times]
+    fields = zip(
+        repeat(plain.source),
+        run.steps,
+        repeat(plain.key),
+        run.values,
+        repeat(plain.priority),
+        times,
+        repeat(plain.kind),
+    )
+    return map(_MAKE, fields)
 
 
 def _scope_of(message: Any) -> InstrumentationScope:

@@ -20,38 +20,42 @@ class ClosedRows:
 
     def __init__(self, bound: int = BOUND) -> None:
         self._bound = bound
-        self._rows: dict[int, dict[SlotKey, Slot]] = {}
+        self._rows: dict[int, tuple[Slots, int]] = {}
         self._size = 0
 
     def joined_by(self, row: OpenRow) -> Slots:
         """The shares of a row together with those of the rows of its step before; these count no samples."""
-        before = self._rows.get(row.step) if row.step is not None else None
-        if not before or not row.has_shares:
+        closed = self._rows.get(row.step) if row.step is not None else None
+        if closed is None or not row.has_shares:
             return row.slots
-        joined: dict[SlotKey, Slot | Bundle | Sample] = {**before}
-        for at, slot in row.slots.items():
-            earlier = before.get(at)
-            joined[at] = _both(earlier, slot) if earlier is not None and type(slot) is Slot else slot
+        joined: dict[SlotKey, Slot | Bundle | Sample] = {
+            at: _counting_nothing(held)
+            for at, held in closed[0].items()
+            if type(held) is not Bundle and held.kind is not Kind.INCREMENT and not isinstance(at, str)
+        }
+        for at, held in row.slots.items():
+            earlier = joined.get(at)
+            if type(earlier) is Slot and type(held) is not Bundle:
+                joined[at] = _both(earlier, _slot_of(held))
+            else:
+                joined[at] = held
         return joined
 
     def remember(self, row: OpenRow) -> None:
-        """A row was committed."""
+        """A row was committed: nothing of it changes any more."""
         step = row.step
         if step is None or not row.has_shares:
             return
-        slots: dict[SlotKey, Slot] = {
-            at: _counting_nothing(slot)
-            for at, slot in self.joined_by(row).items()
-            if type(slot) is Slot and slot.kind is not Kind.INCREMENT and not isinstance(at, str)
-        }
+        slots = self.joined_by(row)
+        size = row.samples if slots is row.slots else sum(map(_size, slots.values()))
         self._forget(step)
-        self._rows[step] = slots
-        self._size += sum(map(_size, slots.values()))
+        self._rows[step] = (slots, size)
+        self._size += size
         while self._size > self._bound and len(self._rows) > 1:
             self._forget(next(iter(self._rows)))
 
     def _forget(self, step: int) -> None:
-        self._size -= sum(map(_size, self._rows.pop(step, {}).values()))
+        self._size -= self._rows.pop(step, ({}, 0))[1]
 
 
 def _both(earlier: Slot, late: Slot) -> Slot:
@@ -65,11 +69,15 @@ def _both(earlier: Slot, late: Slot) -> Slot:
     return late if wins or late.kind is Kind.INCREMENT else earlier
 
 
-def _counting_nothing(slot: Slot) -> Slot:
-    twin = slot.copy()
+def _slot_of(held: Slot | Sample) -> Slot:
+    return held if isinstance(held, Slot) else Slot(held)
+
+
+def _counting_nothing(held: Slot | Sample) -> Slot:
+    twin = held.copy() if isinstance(held, Slot) else Slot(held)
     twin.samples = 0
     return twin
 
 
-def _size(slot: Slot) -> int:
-    return len(slot.value) if slot.kind is Kind.OBSERVATION else 1
+def _size(held: Slot | Bundle | Sample) -> int:
+    return len(held.value) if type(held) is Slot and held.kind is Kind.OBSERVATION else 1

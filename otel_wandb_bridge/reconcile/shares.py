@@ -94,13 +94,26 @@ def gather(
         note: For what a user should know.
     """
     by_key: dict[str, list[tuple[SlotKey, Held]]] = {}
+    priorities: set[int] = set()
     for at, slot in slots.items():
-        if key_of(at) in keys:
-            by_key.setdefault(key_of(at), []).append((at, slot))
+        key = at if type(at) is str else at[0]
+        if key in keys:
+            by_key.setdefault(key, []).append((at, slot))
+            priorities.add(slot.priority)
     values: dict[str, Any] = {}
     further: dict[str, Any] = {}
     samples = 0
-    for key, held in sorted(by_key.items(), key=_priority):
+    in_order = sorted(by_key.items(), key=_priority) if len(priorities) > 1 else by_key.items()
+    for key, held in in_order:
+        if len(held) == 1:
+            # What most keys are: a number from one process, of which nothing is declared.
+            (_, only) = held[0]
+            if only.kind is Kind.VALUE and reductions.of(key) is None:
+                value = only.value_of(key)
+                if type(value) in (float, int):
+                    values[key] = value
+                    samples += only.samples
+                    continue
         winner = min((slot for _, slot in held), key=_rank)
         alike = [(at, slot) for at, slot in held if _family(slot) is _family(winner)]
         numbers = [number_in(slot.value_of(key)) for _, slot in alike]

@@ -90,6 +90,7 @@ def _skewed(work: Work, contender: Contender, steps: int) -> dict[str, Any]:
     """Each component in a thread of its own, and some behind the trainer."""
     positions = dict.fromkeys(work.sources, -1)
     turn = threading.Condition()
+    failures: list[Exception] = []
 
     def may_go_on(source: str, step: int) -> bool:
         ahead = min(step + LAGS[source], steps - 1)
@@ -101,7 +102,10 @@ def _skewed(work: Work, contender: Contender, steps: int) -> dict[str, Any]:
         for step in range(steps):
             with turn:
                 turn.wait_for(partial(may_go_on, source, step))
-            contender.log(dict(work.reports(step))[source], step, source)
+            try:
+                contender.log(dict(work.reports(step))[source], step, source)
+            except Exception as error:
+                failures.append(error)
             time.sleep(pauses.uniform(0.0002, 0.0012))
             with turn:
                 positions[source] = step
@@ -112,6 +116,8 @@ def _skewed(work: Work, contender: Contender, steps: int) -> dict[str, Any]:
         thread.start()
     for thread in threads:
         thread.join()
+    if failures:
+        raise failures[0]
     return {}
 
 

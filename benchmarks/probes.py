@@ -90,7 +90,7 @@ def startup(times: int) -> dict[str, Any]:
 
 
 PROBES: dict[str, tuple[Callable[[int], dict[str, Any]], int, int]] = {
-    "growth": (growth, 10_000, 1_000),
+    "growth": (growth, 4_000, 1_000),
     "waiting": (waiting, 100, 100),
     "startup": (startup, 20, 20),
 }

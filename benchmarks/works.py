@@ -135,7 +135,7 @@ WORKS = {
         Work(
             "W4",
             "100,000 steps of five scalars without a pause",
-            (Floor, WandbLog, Trackio, BridgeLog, Patched),
+            (Floor, WandbLog, Trackio, BridgeLog),
             (100_000, 2_000),
             sources={"trainer": 5},
             rounds=1,

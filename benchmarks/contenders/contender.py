@@ -25,6 +25,9 @@ class Contender:
     reads_back = True
     """Whether the result can be looked at: which scalars are at which step."""
 
+    rounds: ClassVar[int] = 100
+    """In how many rounds at most: some take their time."""
+
     def start(self, directory: Path) -> None:
         """Set up, with all files in `directory`."""
 

@@ -52,10 +52,10 @@ class Trackio(Contender):
         import trackio
 
         self._trackio = trackio
-        trackio.init(project="bench", name="run", embed=False)
+        self._run = trackio.init(project="bench", name="run", embed=False)
 
     def log(self, values: Values, step: int, source: str) -> None:
-        self._trackio.log(values, step=step)
+        self._run.log(values, step=step)  # `trackio.log` knows the run in the thread that made it alone
 
     def finish(self) -> None:
         self._trackio.finish()
@@ -75,16 +75,17 @@ class Mlflow(Contender):
     """MLflow, `log_metrics(synchronous=False)` into SQLite."""
 
     name = "MLflow, async"
+    rounds = 1
 
     def start(self, directory: Path) -> None:
         import mlflow
 
         self._mlflow = mlflow
         mlflow.set_tracking_uri(f"sqlite:///{directory}/mlflow.db")
-        mlflow.start_run()
+        self._run_id = mlflow.start_run().info.run_id
 
     def log(self, values: Values, step: int, source: str) -> None:
-        self._mlflow.log_metrics(values, step=step, synchronous=False)
+        self._mlflow.log_metrics(values, step=step, synchronous=False, run_id=self._run_id)
 
     def finish(self) -> None:
         self._mlflow.flush_async_logging()
@@ -103,6 +104,7 @@ class Neptune(Contender):
     """neptune-scale, offline."""
 
     name = "neptune-scale, offline"
+    rounds = 1
     reads_back = False
 
     def start(self, directory: Path) -> None:
@@ -123,6 +125,7 @@ class Aim(Contender):
     """Aim, into a local repository."""
 
     name = "Aim"
+    rounds = 1
     reads_back = False
 
     def start(self, directory: Path) -> None:

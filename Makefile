@@ -6,7 +6,7 @@ FRAMEWORKS := .venv-frameworks
 BENCH := .venv-bench
 BIN := $(VENV)/bin
 
-.PHONY: help demo test lint types lowest frameworks bench wheel check clean
+.PHONY: help demo test lint types lowest frameworks bench wheel check clean nightly audit
 
 help:
 	@echo "make demo    train a small GRPO job twice, plain wandb.log and bridge, and compare"
@@ -17,6 +17,8 @@ help:
 	@echo "make bench   measure beside what people would pick instead; writes docs/performance.md (ARGS=--quick to try)"
 	@echo "make lowest  the tests with the lowest versions supported"
 	@echo "make wheel   build, install into an empty environment, try"
+	@echo "make nightly the laws, for minutes instead of seconds"
+	@echo "make audit   known vulnerabilities of what is installed"
 	@echo "make check   lint, types and tests"
 
 $(VENV)/.ready: pyproject.toml
@@ -78,6 +80,15 @@ wheel: $(VENV)/.ready
 	$(PYTHON) -m venv $(VENV)-wheel
 	$(VENV)-wheel/bin/python -m pip install --quiet --disable-pip-version-check "$$(ls dist/*.whl)[demo]"
 	cd $(VENV)-wheel && bin/otel-wandb demo --steps 30 --no-plot
+
+# The state machines and fuzz tests with fifty times the examples.
+LAWS := tests/test_bridge_laws.py tests/reconcile/test_laws.py tests/testing/test_wandb_file.py
+nightly: $(VENV)/.ready
+	$(BIN)/python -m pytest --hypothesis-profile nightly --timeout 3600 --numprocesses 2 --dist loadfile $(LAWS) $(ARGS)
+
+audit: $(VENV)/.ready
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check pip-audit
+	$(BIN)/python -m pip_audit --local --progress-spinner off
 
 check: lint types test
 

@@ -10,6 +10,7 @@ from opentelemetry.sdk.metrics.export import MetricReader
 
 from .attributes import LANE_SCOPE, OWN_SCOPE
 from .record.lane_gauges import LaneGauges, global_gauges
+from .signals import tidy
 from .stats import Stats
 from .uninterrupted import uninterrupted
 
@@ -107,7 +108,6 @@ class Bridge:
         """
         return self._exporter.flush_everything(timeout_millis)
 
-    @uninterrupted
     def shutdown(self) -> None:
         """Commit everything and stop. The run stays open: it is the caller's to finish.
 
@@ -118,6 +118,13 @@ class Bridge:
             SamplesLost: with `strict=True`, where samples were lost since the last flush. Everything is shut
                 down all the same.
         """
+        try:
+            self._shutdown()
+        finally:
+            tidy()
+
+    @uninterrupted
+    def _shutdown(self) -> None:
         if self._is_shut_down:
             return
         self._is_shut_down = True

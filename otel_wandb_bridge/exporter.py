@@ -34,6 +34,7 @@ from .record.lane import Entry
 from .records import Bundle, Sample
 from .resource import Announcer, described
 from .selfmetrics import SelfMetrics, data_points_in
+from .signals import tidy
 from .sources import Process
 from .stats import Stats, stats_of
 from .uninterrupted import is_within, start, uninterrupted
@@ -229,12 +230,16 @@ class WandbMetricExporter(HeardOnce):
         self.raise_what_was_lost()
         return flushed
 
-    @uninterrupted
     def shutdown(self, timeout_millis: float = 30_000, **kwargs: Any) -> None:
         """Commit everything, and let go of the run. What comes later is rejected and counted.
 
         Rows that can be written are written, however long it takes; the timeout is not for them.
         """
+        self._shutdown()
+        tidy()
+
+    @uninterrupted
+    def _shutdown(self) -> None:
         with self._lock.held():
             if self._lifecycle.is_shut_down:
                 return

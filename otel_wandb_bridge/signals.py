@@ -97,10 +97,16 @@ def protect(one: Endangered, seconds: float) -> None:
 
 
 def release(one: Endangered) -> None:
-    """`one` holds nothing any more. After the last one, the handlers are again what they were."""
+    """`one` holds nothing any more. From any thread; see `tidy`."""
     with _lock:
         _endangered[:] = [each for each in _endangered if each[0]() not in (None, one)]
-        if not _endangered and threading.current_thread() is threading.main_thread():
+
+
+def tidy() -> None:
+    """Where nobody holds anything any more, have the handlers be what they were. In the main thread alone."""
+    with _lock:
+        is_idle = not any(weak() is not None for weak, _ in _endangered)
+        if is_idle and _previous and threading.current_thread() is threading.main_thread():
             _put_back()
 
 

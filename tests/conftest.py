@@ -3,12 +3,15 @@
 import os
 
 import pytest
+from hypothesis import settings
 
 os.environ.setdefault("WANDB_MODE", "offline")
 os.environ.setdefault("WANDB_SILENT", "true")
 os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
 
 from otel_wandb_bridge.record.clock import STEP_CLOCK
+
+settings.register_profile("nightly", max_examples=5_000, deadline=None)
 
 
 @pytest.fixture(autouse=True)

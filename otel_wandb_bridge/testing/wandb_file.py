@@ -135,5 +135,5 @@ def _value(item: Any) -> Any:
     text = item.json if kind == "json" else item.value_json
     try:
         return json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"the value of {'.'.join(_path(item))!r} is not JSON: {text[:80]!r}") from error

@@ -101,8 +101,11 @@ def test_every_row_arrives_through_faults_that_pass(run_online, server, faults):
     """W&B tries again; each row is there once, in order, as in the local file."""
     for what, each in faults.items():
         server.fail(what, *each)
-    outcome = run_online("record(range(40))\nrun.finish()\nreport_stats()\n").ended_well()
+    outcome = run_online("record(range(40))\nrun.finish()\nreport_stats()\n")
     stored = server.runs["abc"]
+    assert 0 == outcome.code
+    # Old versions of W&B repeat on stderr what the server says; we say nothing.
+    assert "otel" not in outcome.err
     assert all(map(server.has_failed, faults))
     assert [{"rows": 40, "late": 0, "written": 80, "conserved": True}] == outcome.reports
     assert plain(outcome.rows) == plain(stored.rows)

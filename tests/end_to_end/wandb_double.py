@@ -200,7 +200,8 @@ class _Handler(BaseHTTPRequestHandler):
         if operation == "Viewer":
             viewer = {"id": "u", "entity": ENTITY, "username": ENTITY, "email": "", "flags": "{}"}
             return {"data": {"viewer": {**viewer, "teams": {"edges": []}}}}
-        return {"data": {"serverInfo": {"features": []}, "entity": None, "viewer": None}}
+        versions = {"cliVersionInfo": {"max_cli_version": "99.0.0"}, "latestLocalVersionInfo": None}
+        return {"data": {"serverInfo": {"features": [], **versions}, "entity": None, "viewer": None}}
 
     def _bucket(self, run: StoredRun, given: dict[str, Any]) -> dict[str, Any]:
         project = {"id": "p", "name": given.get("project"), "entity": {"id": "e", "name": ENTITY}}

@@ -170,5 +170,7 @@ class Reconciling(RuleBasedStateMachine):
             assert row.samples == sum(slot.samples for slot in row.slots.values()) + len(row.riders)
 
 
-Reconciling.TestCase.settings = settings(max_examples=300, stateful_step_count=40, deadline=None)
+Reconciling.TestCase.settings = settings(
+    max_examples=3 * settings().max_examples, stateful_step_count=40, deadline=None
+)
 TestReconciling = Reconciling.TestCase

@@ -13,6 +13,7 @@ from wandb.proto import wandb_internal_pb2 as pb
 
 from otel_wandb_bridge.testing import read_config, read_records, read_rows, read_summary
 
+DEEP, LONG = "[" * 100_000, "9" * 9_000
 READERS = [read_config, read_records, read_rows, read_summary]
 
 
@@ -78,7 +79,7 @@ def test_a_run_is_found_from_its_object_its_directories_and_its_file(real_run, r
     assert [rows[1:]] * len(sources) == [read_rows(source)[1:] for source in sources]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(deadline=None)
 @given(st.data())
 def test_a_file_cut_anywhere_gives_the_rows_before_the_cut(real_file, data):
     """No exception, no half row, no row missing that was whole."""
@@ -126,6 +127,58 @@ def test_garbage_raises_value_error_or_nothing(garbage, before):
 def test_records_that_are_no_records_raise_value_error_or_nothing(bodies):
     """A right checksum around nonsense is another format, not damage."""
     with _file(write_log(bodies)[0]) as path:
+        _only_value_errors(path)
+
+
+@settings(deadline=None)
+@given(st.data())
+def test_a_file_whose_bytes_are_changed_costs_a_block_at_most_and_raises_nothing_else(real_file, data):
+    """A bad disk: the checksums tell, and rows that are read are rows that were written."""
+    damaged = bytearray(real_file.read_bytes())
+    rows = {
+        row["_step"]: row for row in read_rows(real_file)[1:]
+    }  # NaN, in the first, is not equal to itself
+    for _ in range(data.draw(st.integers(1, 8))):
+        at = data.draw(
+            st.integers(len(HEADER), len(damaged) - 1) | st.integers(len(damaged) - 3000, len(damaged) - 1)
+        )
+        damaged[at] = data.draw(st.integers(0, 255))
+    with _file(damaged) as path:
+        assert all(row["_step"] == 3 or row == rows[row["_step"]] for row in read_rows(path))
+
+
+@settings(deadline=None)
+@given(st.data())
+def test_records_of_a_real_file_that_are_changed_raise_value_error_or_nothing(real_file, data):
+    """Written by somebody who knows how to make checksums."""
+    bodies = [bytearray(record.SerializeToString()) for record in read_records(real_file)]
+    for _ in range(data.draw(st.integers(1, 4))):
+        body = data.draw(st.sampled_from([body for body in bodies if body]))
+        start = data.draw(st.integers(0, len(body) - 1))
+        body[start : start + data.draw(st.integers(0, 3))] = data.draw(st.binary(max_size=3))
+    with _file(write_log(map(bytes, bodies))[0]) as path:
+        _only_value_errors(path)
+
+
+@settings(deadline=None)
+@given(
+    st.lists(
+        st.tuples(
+            st.lists(st.sampled_from(["a", "b", "_step", "", "a.b"]), max_size=4),
+            st.sampled_from(["1", "null", "{}", '{"a": {"b": 1}}', "[]", "", "{", "NaN", DEEP, LONG]),
+        ),
+        max_size=4,
+    )
+)
+def test_hostile_keys_and_values_raise_value_error_or_nothing(items):
+    """Nested beyond what Python can follow, numbers beyond what it converts, keys in conflict."""
+    record = pb.Record()
+    summary = pb.Record()
+    for path, text in items:
+        record.history.item.add(nested_key=path, value_json=text)
+        summary.summary.update.add(nested_key=path, value_json=text)
+        summary.summary.remove.add(nested_key=path)
+    with _file(write_log([each.SerializeToString() for each in (record, summary)])[0]) as path:
         _only_value_errors(path)
 
 

@@ -29,17 +29,20 @@ class Source(str):
     is its plain name.
     """
 
-    __slots__ = ("name", "process")
+    __slots__ = ("contributor", "name", "process")
 
     name: str
     """What the measurement says: its `source` attribute, or else its instrumentation scope."""
     process: "Process"
+    contributor: str
+    """That of the process."""
 
     def __new__(cls, name: str, process: "Process") -> "Source":
         """The component `name` of a process."""
         source = super().__new__(cls, "/".join(part for part in (*process.path, name) if part))
         source.name = name
         source.process = process
+        source.contributor = process.contributor
         return source
 
 
@@ -92,7 +95,7 @@ def process_of(resource: Mapping[str, Any]) -> Process:
 
 def contributor_of(source: str) -> str | None:
     """What the values of a source are a share of; None where no process is known."""
-    return source.process.contributor if type(source) is Source else None
+    return source.contributor if type(source) is Source else None
 
 
 def rank_of(source: str) -> int | None:

@@ -1,13 +1,13 @@
 """A row in the making: the samples of one step, merged as they come."""
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator
 from typing import Any, final
 
 from ..records import Bundle, Distribution, Kind, Manner, Row, Sample
 from ..sources import Source
 from .nested import are_disjoint, joined
 from .reduction import Reductions
-from .shares import Note, SlotKey, gather, key_of, slot_key
+from .shares import Note, SlotKey, Slots, gather, key_of, slot_key
 from .totals import Totals
 
 SUMMED = frozenset((Kind.INCREMENT, Kind.OBSERVATION))
@@ -40,10 +40,6 @@ class Slot:
         twin.kind, twin.priority, twin.samples = self.kind, self.priority, self.samples
         twin.time, twin.source = self.time, self.source
         return twin
-
-
-Slots = Mapping[SlotKey, Slot | Bundle | Sample]
-"""What keys hold."""
 
 
 class OpenRow:
@@ -86,15 +82,15 @@ class OpenRow:
         """
         if type(sample) is not Sample:
             return False
-        kind, source, slots = sample.kind, sample.source, self.slots
-        key: SlotKey = sample.key
-        if type(source) is Source:
-            key = (sample.key, source.process.contributor)
-            self.has_shares = True
-        if key in slots or kind is Kind.PROGRESS:
+        source, kind = sample.source, sample.kind
+        slots = self.slots
+        at: SlotKey = (sample.key, source.contributor) if type(source) is Source else sample.key
+        if at in slots or kind is Kind.PROGRESS:
             return False
         self._bundles = None
-        slots[key] = Slot(sample) if kind is Kind.OBSERVATION else sample
+        if at is not sample.key:
+            self.has_shares = True
+        slots[at] = Slot(sample) if kind is Kind.OBSERVATION else sample
         if kind is Kind.INCREMENT:
             self.has_totals = True
         self.samples += 1
@@ -116,7 +112,7 @@ class OpenRow:
             self.has_totals = True
         if type(sample.source) is Source:
             self.has_shares = True
-            at = (sample.key, sample.source.process.contributor)
+            at = (sample.key, sample.source.contributor)
         slot = self._slot(at)
         if slot is None:
             self.slots[at] = Slot(sample)
@@ -239,29 +235,24 @@ class OpenRow:
         slot = self.slots.get(slot_key(rider.key, rider.source))
         return slot is None or (slot.kind is rider.kind and rider.kind in SUMMED)
 
-    def finish(
-        self,
-        totals: Totals,
-        reductions: Reductions,
-        note: Note,
-        joined: "Slots",
-    ) -> Row:
+    def finish(self, totals: Totals, reductions: Reductions, note: Note, before: Slots) -> Row:
         """The row as it is to be written.
 
         Args:
             totals: The running totals without it.
             reductions: What is written of keys that several processes report.
             note: Says something once.
-            joined: Its slots, with those of rows of its step before where several processes report.
+            before: What rows of its step before held, where several processes report.
         """
         if self.has_shares:
 
             def shown(at: SlotKey, increment: Any) -> Any:
                 return totals.shown(at, self.step, increment)
 
-            gathered = gather(joined, {key_of(at) for at in self.slots}, shown, reductions, note)
+            gathered = gather(self.slots, before, shown, reductions, note)
             newest = {key: total for key, total in self._newest(totals).items() if reductions.of(key) is None}
-            return Row(self.step, gathered.values, self.time, gathered.samples, self.late, newest)
+            samples = self.samples - gathered.lost
+            return Row(self.step, gathered.values, self.time, samples, self.late, newest)
         values: dict[str, Any] = {}
         if self._bundles is not None:
             for bundle in sorted(self._bundles, key=_priority):

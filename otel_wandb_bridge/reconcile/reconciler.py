@@ -168,8 +168,8 @@ class Reconciler:
         seated, further, overridden = origin, list[OpenRow](), 0
         if origin.riders or folding:
             seated, further, overridden = origin.seated(folding)
-        joined = self._closed.joined_by(seated)
-        row = seated.finish(self._totals, self._policy.reduce, self._ledger.say_once, joined)
+        before = self._closed.before(seated)
+        row = seated.finish(self._totals, self._policy.reduce, self._ledger.say_once, before)
         overridden += seated.samples - row.samples
         self._head = _Head(origin, seated, further, len(folding), overridden, row)
         return row

@@ -74,10 +74,10 @@ class Statistic:
         if self.name == "max":
             return max(values)
         if self.name == "mean":
-            return _mean(values) if self.weight is None else _weighted_mean(shares)
+            return mean_of(values) if self.weight is None else _weighted_mean(shares)
         if self.name == "std":
-            center = _mean(values)
-            return math.sqrt(_mean([(value - center) ** 2 for value in values]))
+            center = mean_of(values)
+            return math.sqrt(mean_of([(value - center) ** 2 for value in values]))
         return percentile(sorted(values), 50 if self.name == "median" else float(self.name[1:]))
 
 
@@ -169,7 +169,8 @@ def _measured_at(share: Share) -> float:
     return share.time
 
 
-def _mean(values: Sequence[float]) -> float:
+def mean_of(values: Sequence[float]) -> float:
+    """The mean of at least one number, however large; NaN of both infinities."""
     try:
         return mean(values)
     except ValueError:  # both infinities
@@ -182,5 +183,5 @@ def _weighted_mean(shares: Sequence[Share]) -> float:
     weighed = [(share.value, share.weight) for share in shares if share.weight is not None]
     total = sum(weight for _, weight in weighed)
     if not total:
-        return _mean([share.value for share in shares])
+        return mean_of([share.value for share in shares])
     return sum(value * weight for value, weight in weighed) / total

@@ -1,11 +1,11 @@
 """The values of a row where several processes hold shares of one key."""
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple, Protocol
 
 from ..records import Distribution, Kind
-from ..sources import Source
-from .reduction import PER_RANK, Reductions, Share, Statistic, number_in, reduced
+from ..sources import Source, contributor_of
+from .reduction import PER_RANK, Reductions, Share, Statistic, mean_of, number_in, reduced
 
 RANKS_KEY = "bridge/ranks"
 """Under it a row says how many ranks contributed, where not all did."""
@@ -34,26 +34,29 @@ class Held(Protocol):
 
     @property
     def time(self) -> float:
-        """The latest of them."""
+        """The latest."""
 
     @property
     def source(self) -> str:
-        """Who reported it."""
+        """Who reported first."""
 
     @property
     def samples(self) -> int:
-        """How many they are."""
+        """How many samples it holds."""
 
     def value_of(self, key: str) -> Any:
         """What the key holds."""
+
+
+Slots = Mapping[SlotKey, Held]
 
 
 class Gathered(NamedTuple):
     """The values of a row."""
 
     values: dict[str, Any]
-    samples: int
-    """How many samples have a part in them."""
+    lost: int
+    """How many samples of the row have no part in them."""
 
 
 def key_of(at: SlotKey) -> str:
@@ -63,7 +66,7 @@ def key_of(at: SlotKey) -> str:
 
 def slot_key(key: str, source: str) -> SlotKey:
     """Where the values of a key from a source are held."""
-    return (key, source.process.contributor) if type(source) is Source else key
+    return (key, source.contributor) if type(source) is Source else key
 
 
 def total_keys(at: SlotKey) -> Iterable[SlotKey]:
@@ -71,15 +74,49 @@ def total_keys(at: SlotKey) -> Iterable[SlotKey]:
     return (at,) if isinstance(at, str) else (at[0], at)
 
 
-def standing(key: str, slots: Mapping[SlotKey, Held]) -> Held | None:
+def standing(key: str, slots: Slots) -> Held | None:
     """What stands under a key, of shares that are no numbers: the highest priority, then the latest."""
     held = [slot for at, slot in slots.items() if key_of(at) == key]
     return min(held, key=_rank) if held else None
 
 
-def gather(
-    slots: Mapping[SlotKey, Held], keys: Collection[str], shown: Shown, reductions: Reductions, note: Note
-) -> Gathered:
+def joined(before: Slots, slots: Slots) -> Slots:
+    """What a row holds, together with what rows of its step before held.
+
+    Not the increments of those: running totals know them. Of one process, the higher priority stands, then
+    the later measurement.
+    """
+    both: dict[SlotKey, Held] = {
+        at: slot for at, slot in before.items() if type(at) is tuple and slot.kind is not Kind.INCREMENT
+    }
+    for at, slot in slots.items():
+        earlier = both.get(at)
+        if earlier is None or earlier.kind is not slot.kind or slot.kind is Kind.INCREMENT:
+            both[at] = slot
+        elif slot.kind is Kind.OBSERVATION:
+            both[at] = _United(earlier, slot)
+        elif _rank(slot) <= _rank(earlier):
+            both[at] = slot
+    return both
+
+
+class _United:
+    """The observations of one process in two rows; the samples are those of the later."""
+
+    kind = Kind.OBSERVATION
+
+    def __init__(self, earlier: Held, late: Held) -> None:
+        self._both = earlier, late
+        self.priority = min(earlier.priority, late.priority)
+        self.time = max(earlier.time, late.time)
+        self.source = late.source
+        self.samples = late.samples
+
+    def value_of(self, key: str) -> list[Any]:
+        return [value for each in self._both for value in each.value_of(key)]
+
+
+def gather(slots: Slots, before: Slots, shown: Shown, reductions: Reductions, note: Note) -> Gathered:
     """Make one value, or the declared statistics, of the shares of each key.
 
     Increments of all processes add up, and observations are united, as OpenTelemetry aggregates them over
@@ -88,64 +125,97 @@ def gather(
 
     Args:
         slots: What is held, in the order of its arrival.
-        keys: Those that are written.
+        before: What rows of this step before held.
         shown: The running totals.
         reductions: What is declared.
         note: For what a user should know.
     """
+    own = slots
+    lost = 0
     by_key: dict[str, list[tuple[SlotKey, Held]]] = {}
-    priorities: set[int] = set()
-    for at, slot in slots.items():
-        key = at if type(at) is str else at[0]
-        if key in keys:
-            by_key.setdefault(key, []).append((at, slot))
-            priorities.add(slot.priority)
+    if before:
+        slots = joined(before, own)
+        lost = sum(slot.samples for at, slot in own.items() if slots[at] is before.get(at))
+        by_key = {key_of(at): [] for at in own}
+        for at, slot in slots.items():
+            if key_of(at) in by_key:
+                by_key[key_of(at)].append((at, slot))
+    else:
+        for at, slot in slots.items():
+            key = at if type(at) is str else at[0]
+            if key in by_key:
+                by_key[key].append((at, slot))
+            else:
+                by_key[key] = [(at, slot)]
+    keys: Iterable[tuple[str, list[tuple[SlotKey, Held]]]] = by_key.items()
+    if len({slot.priority for slot in own.values()}) > 1:
+        keys = sorted(keys, key=_priority)
     values: dict[str, Any] = {}
     further: dict[str, Any] = {}
-    samples = 0
-    in_order = sorted(by_key.items(), key=_priority) if len(priorities) > 1 else by_key.items()
-    for key, held in in_order:
-        if len(held) == 1:
-            # What most keys are: a number from one process, of which nothing is declared.
-            (_, only) = held[0]
-            if only.kind is Kind.VALUE and reductions.of(key) is None:
-                value = only.value_of(key)
-                if type(value) in (float, int):
-                    values[key] = value
-                    samples += only.samples
-                    continue
-        winner = min((slot for _, slot in held), key=_rank)
-        alike = [(at, slot) for at, slot in held if _family(slot) is _family(winner)]
-        numbers = [number_in(slot.value_of(key)) for _, slot in alike]
+    for key, held in keys:
         statistics = reductions.of(key)
-        if winner.kind is Kind.INCREMENT:
-            made = _totalled(key, alike, shown, statistics)
-        elif winner.kind is Kind.OBSERVATION:
-            made = _united(key, alike, statistics)
-        elif type(winner.source) is Source and None not in numbers:
-            weights = _weights(key, statistics, slots, [at for at, _ in alike], note)
-            made = reduced(
-                key,
-                statistics,
-                [
-                    Share(_label(slot), number, slot.time, weight)
-                    for (_, slot), number, weight in zip(alike, numbers, weights, strict=True)
-                    if number is not None
-                ],
-            )
-        else:
-            alike = [(at, slot) for at, slot in alike if slot is winner]
-            made = {key: winner.value_of(key)}
-        samples += sum(slot.samples for _, slot in alike)
+        if statistics is None and (spread := _spread(key, held)) is not None:
+            values[key] = spread[0]
+            if len(spread) > 1:
+                further[f"{key}/min"], further[f"{key}/max"] = spread[1:]
+            continue
+        made, alike = _made(key, held, statistics, slots, shown, note)
         if key in made:
             values[key] = made.pop(key)
         further |= made
-    # What somebody reports under the key of a statistic of ours stands.
-    values = {**values, **{key: value for key, value in further.items() if key not in values}}
-    count = _missing_ranks(slot for held in by_key.values() for _, slot in held)
+        if len(alike) < len(held):
+            parts = {at for at, _ in alike}
+            lost += sum(slot.samples for at, slot in held if at not in parts and slot is not before.get(at))
+    for key, value in further.items():
+        values.setdefault(key, value)  # what somebody reports under the key of a statistic of ours stands
+    count = _missing_ranks(slots if not before else dict(each for held in by_key.values() for each in held))
     if count is not None:
         values[RANKS_KEY] = count
-    return Gathered(values, samples)
+    return Gathered(values, lost)
+
+
+def _spread(key: str, held: list[tuple[SlotKey, Held]]) -> tuple[Any, ...] | None:
+    """By default, of plain numbers: that of one process alone, else mean, min and max. None of all else."""
+    numbers = []
+    for _, slot in held:
+        if slot.kind is not Kind.VALUE and slot.kind is not Kind.READING:
+            return None
+        value = slot.value_of(key)
+        if type(value) is not float and type(value) is not int:
+            return None
+        numbers.append(value)
+    if len(numbers) == 1:
+        return (numbers[0],)
+    middle = mean_of(numbers)
+    return (middle, min(numbers), max(numbers)) if middle == middle else None
+
+
+def _made(
+    key: str,
+    held: list[tuple[SlotKey, Held]],
+    statistics: tuple[Statistic, ...] | None,
+    slots: Slots,
+    shown: Shown,
+    note: Note,
+) -> tuple[dict[str, Any], list[tuple[SlotKey, Held]]]:
+    """The values of a key, and what has a part in them."""
+    winner = min((slot for _, slot in held), key=_rank)
+    alike = [(at, slot) for at, slot in held if _family(slot) is _family(winner)]
+    if winner.kind is Kind.INCREMENT:
+        return _totalled(key, alike, shown, statistics), alike
+    if winner.kind is Kind.OBSERVATION:
+        return _united(key, alike, statistics), alike
+    numbers = [number_in(slot.value_of(key)) for _, slot in alike]
+    if type(winner.source) is not Source or None in numbers:
+        return {key: winner.value_of(key)}, [(at, slot) for at, slot in alike if slot is winner]
+    weights = _weights(key, statistics, slots, [at for at, _ in alike], note)
+    labels = _labels([slot for _, slot in alike])
+    shares = [
+        Share(label, number, slot.time, weight)
+        for (_, slot), label, number, weight in zip(alike, labels, numbers, weights, strict=True)
+        if number is not None
+    ]
+    return reduced(key, statistics, shares), alike
 
 
 def _totalled(
@@ -157,7 +227,11 @@ def _totalled(
     total = shown(key, sum(slot.value_of(key) for _, slot in held))
     if statistics is None:
         return {key: total}
-    shares = [Share(_label(slot), shown(at, slot.value_of(key)), slot.time) for at, slot in held]
+    labels = _labels([slot for _, slot in held])
+    shares = [
+        Share(label, shown(at, slot.value_of(key)), slot.time)
+        for (at, slot), label in zip(held, labels, strict=True)
+    ]
     made = reduced(key, statistics, shares)
     # The sum over all processes counts those, too, that added nothing at this step.
     sums = [statistic for statistic in statistics if statistic.name != PER_RANK]
@@ -172,16 +246,16 @@ def _united(
 ) -> dict[str, Any]:
     made = {key: Distribution(tuple(value for _, slot in held for value in slot.value_of(key)))}
     if any(statistic.name == PER_RANK for statistic in statistics or ()):
-        for _, slot in held:
-            if _label(slot):
-                made[f"{_label(slot)}/{key}"] = Distribution(tuple(slot.value_of(key)))
+        for (_, slot), label in zip(held, _labels([slot for _, slot in held]), strict=True):
+            if label:
+                made[f"{label}/{key}"] = Distribution(tuple(slot.value_of(key)))
     return made
 
 
 def _weights(
     key: str,
     statistics: tuple[Statistic, ...] | None,
-    slots: Mapping[SlotKey, Held],
+    slots: Slots,
     places: list[SlotKey],
     note: Note,
 ) -> list[float | None]:
@@ -202,14 +276,23 @@ def _weights(
     return weights
 
 
-def _missing_ranks(held: Iterable[Held]) -> int | None:
+def _missing_ranks(slots: Slots) -> int | None:
     """How many ranks contributed, where the job has more."""
-    ranks, world_size = set(), 0
-    for slot in held:
-        if type(slot.source) is Source and slot.source.process.rank is not None:
-            ranks.add(slot.source.process.contributor)
-            world_size = max(world_size, slot.source.process.world_size or 0)
-    return len(ranks) if ranks and len(ranks) < world_size else None
+    sources = {at[1]: slot.source for at, slot in slots.items() if type(at) is tuple}
+    ranks = world_size = 0
+    for source in sources.values():
+        if type(source) is Source and source.process.rank is not None:
+            ranks += 1
+            world_size = max(world_size, source.process.world_size or 0)
+    return ranks if 0 < ranks < world_size else None
+
+
+def _labels(held: list[Held]) -> list[str]:
+    """What stands for each process in a key: its rank or instance; of several services, the service too."""
+    labels = [_label(slot) for slot in held]
+    if len(set(labels)) == len(labels):
+        return labels
+    return [contributor_of(slot.source) or "" for slot in held]
 
 
 def _label(slot: Held) -> str:

@@ -18,7 +18,7 @@ from opentelemetry.sdk.metrics.export import (
     Sum,
 )
 
-from ..attributes import SETTLED_STEP, SHED
+from ..attributes import SELF_SCOPES, SETTLED_STEP, SHED
 
 POINT_BYTES = 1_000_000
 """What one data point has at most: a little below 1 MiB."""
@@ -143,11 +143,25 @@ def shed_in(exemplars: Sequence[Exemplar] | None) -> int:
 
 
 def points_of(data: MetricsData) -> Iterator[Any]:
-    """All data points of a collection."""
+    """All data points of a collection, but those in which telemetry tells of itself."""
     for resource_metrics in data.resource_metrics:
-        for scope_metrics in resource_metrics.scope_metrics:
+        for scope_metrics in filter(_counts, resource_metrics.scope_metrics):
             for metric in scope_metrics.metrics:
                 yield from metric.data.data_points
+
+
+def collected_at(data: MetricsData) -> int:
+    """When a collection began: nanoseconds since the epoch; 0 where it is empty."""
+    return max(
+        (
+            point.time_unix_nano
+            for resource_metrics in data.resource_metrics
+            for scope_metrics in resource_metrics.scope_metrics
+            for metric in scope_metrics.metrics
+            for point in metric.data.data_points
+        ),
+        default=0,
+    )
 
 
 def _without_aggregate(
@@ -175,7 +189,12 @@ def _has_interval(point: Any) -> bool:
 
 
 def _samples_of(held: Iterable[tuple[_Series, Any]]) -> int:
-    return sum(samples_in(point.exemplars) for _, point in held)
+    return sum(samples_in(point.exemplars) for each, point in held if _counts(each.scope_metrics))
+
+
+def _counts(scope_metrics: Any) -> bool:
+    """Whether its points are samples: what telemetry says of itself is sent along, and is none."""
+    return scope_metrics.scope.name not in SELF_SCOPES
 
 
 def _put_together(held: Iterable[tuple[_Series, Any]]) -> MetricsData:

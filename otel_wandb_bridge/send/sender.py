@@ -37,7 +37,7 @@ from ..sources import PROCESS_PID, SERVICE_INSTANCE_ID
 from ..stats import Stats, stats_of
 from .calls import ScalarLane, resource_metrics_of
 from .outbox import Outbox
-from .parcels import parcels_of, points_of, samples_in, shed_in
+from .parcels import collected_at, parcels_of, points_of, samples_in, shed_in
 
 _logger = logging.getLogger("otel_wandb_bridge")
 _OBSERVABLE = (ObservableCounter, ObservableGauge, ObservableUpDownCounter)
@@ -103,12 +103,11 @@ class Sender(MetricExporter):
                 self._refused += sum(samples_in(point.exemplars) for point in points_of(metrics_data))
                 return MetricExportResult.FAILURE
             self._exports += 1
-            began = 0
             for point in points_of(metrics_data):
                 shed = shed_in(point.exemplars)
                 self._ledger.recorded += samples_in(point.exemplars) + shed
                 self._ledger.shed += shed
-                began = max(began, point.time_unix_nano)
+            began = collected_at(metrics_data)
             self._put(*self._with_this_process(metrics_data), *self._calls(began))
         self._lane.after_flush()
         return MetricExportResult.SUCCESS

@@ -295,7 +295,7 @@ def test_what_is_remembered_of_closed_rows_is_bounded():
     assert 10 == closed._size
     late = OpenRow(0, late=True)
     late.merge(Sample(rank(1), 0, "loss", 1.0, 5, 1.0))
-    assert late.slots == closed.joined_by(late)
+    assert {} == closed.before(late)
 
 
 def test_riders_of_several_ranks_are_reduced_in_the_row_they_ride_on():

@@ -83,6 +83,24 @@ def compare(passed: Iterable[Passed], rows: Iterable[Mapping[str, Any]], axis: s
     return Outcome(passed=total, right=right, misplaced=elsewhere, lost=total - right - elsewhere)
 
 
+def arrivals(
+    passed: Iterable[Passed], rows: Iterable[Mapping[str, Any]], axis: str
+) -> list[tuple[Passed, bool]]:
+    """Each passed scalar, and whether it is at its step; a value in a row answers for one."""
+    found: Scalars = Counter(
+        (row.get(axis), key, _same(value))
+        for row in rows
+        for key, value in row.items()
+        if key != axis and isinstance(value, (int, float))
+    )
+    result = []
+    for scalar in passed:
+        wanted = (scalar.step, scalar.key, _same(scalar.value))
+        result.append((scalar, found[wanted] > 0))
+        found[wanted] -= 1
+    return result
+
+
 def points(rows: Iterable[Mapping[str, Any]], key: str, axis: str) -> list[tuple[int, float]]:
     """The curve of one key, in the order of its steps."""
     return sorted((int(row[axis]), float(row[key])) for row in rows if key in row and axis in row)

@@ -58,13 +58,20 @@ class Finished:
     help="Where the folder `wandb` with the runs is made; by default here.",
 )
 @click.option("--no-plot", is_flag=True, help="Print the table alone.")
-def demo(steps: int, seed: int, directory: Path, no_plot: bool) -> None:
+@click.option(
+    "--picture",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write a picture of what arrived and what did not.",
+)
+def demo(steps: int, seed: int, directory: Path, no_plot: bool, picture: Path | None) -> None:
     """Train a small model twice, with wandb.log and with the bridge, and compare what arrived.
 
     Four threads of one GRPO job report metrics for the same steps at different times. Both runs are offline;
     nothing leaves this machine. The exit code is 1 if the bridge lost anything.
     """
     require("The demo", "demo", "numpy", *([] if no_plot else ["plotext"]))
+    if picture is not None:
+        require("The picture", "inspect", "matplotlib")
     grpo = load_grpo()
     console = Console()
     directory.mkdir(parents=True, exist_ok=True)
@@ -83,6 +90,11 @@ def demo(steps: int, seed: int, directory: Path, no_plot: bool) -> None:
     if not no_plot and not console.options.ascii_only:
         console.print()
         console.print(curves(plain, bridge, width=min(console.width, 100)))
+    if picture is not None:
+        from otel_wandb_bridge.cli.demo_picture import save_picture
+
+        save_picture([plain, bridge], picture)
+        console.print(f"written: {picture}", soft_wrap=True, markup=False, highlight=False)
     console.print()
     runs_folder = bridge.file.parent.parent
     console.print(

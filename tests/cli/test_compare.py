@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from otel_wandb_bridge.cli.compare import Outcome, Passed, Recorder, compare, points
+from otel_wandb_bridge.cli.compare import Outcome, Passed, Recorder, arrivals, compare, points
 
 
 def test_a_scalar_in_the_row_of_its_step_is_right():
@@ -99,3 +99,10 @@ def test_a_recorder_remembers_what_was_passed_even_if_reporting_it_fails():
 
     assert recorder.calls == 1
     assert [Passed("eval", 5, "accuracy", 0.5), Passed("eval", 5, "length", 5.0)] == recorder.passed
+
+
+def test_each_scalar_is_said_to_have_arrived_once_for_each_value_in_a_row():
+    passed = [Passed("a", 1, "loss", 0.5), Passed("b", 1, "loss", 0.5), Passed("a", 2, "loss", float("nan"))]
+    rows = [{"step": 1, "loss": 0.5}, {"step": 2, "loss": float("nan")}]
+
+    assert [arrived for _, arrived in arrivals(passed, rows, "step")] == [True, False, True]

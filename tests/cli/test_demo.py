@@ -58,6 +58,15 @@ def test_the_bridge_loses_nothing_where_wandb_log_does(tmp_path: Path):
     assert max(map(len, result.stdout.splitlines()[:-2])) <= 80
 
 
+def test_the_picture_shows_every_scalar_that_was_passed(tmp_path: Path):
+    picture = tmp_path / "pictures" / "demo.png"
+    result = run_demo(RUN, "--no-plot", "--dir", str(tmp_path), "--picture", str(picture))
+
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    assert f"written: {picture}" in result.stdout.replace("\n", "")
+
+
 def test_the_exit_code_is_1_if_the_bridge_lost_something(tmp_path: Path):
     result = run_demo(RUN_LOSING, "--no-plot", "--dir", str(tmp_path), PYTHONIOENCODING="ascii")
 

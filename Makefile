@@ -3,10 +3,11 @@ PYTHON ?= python3
 VENV := .venv
 LOWEST := .venv-lowest
 FRAMEWORKS := .venv-frameworks
+DOCS := .venv-docs
 BENCH := .venv-bench
 BIN := $(VENV)/bin
 
-.PHONY: help demo test lint types lowest frameworks bench wheel check clean nightly audit
+.PHONY: help demo test lint types lowest frameworks bench docs pictures wheel check clean nightly audit
 
 help:
 	@echo "make demo    train a small GRPO job twice, plain wandb.log and bridge, and compare"
@@ -16,6 +17,8 @@ help:
 	@echo "make frameworks  the tests with transformers, TRL, Lightning and accelerate"
 	@echo "make bench   measure beside what people would pick instead; writes docs/performance.md (ARGS=--quick to try)"
 	@echo "make lowest  the tests with the lowest versions supported"
+	@echo "make docs    the site, into build/site"
+	@echo "make pictures  those of the docs"
 	@echo "make wheel   build, install into an empty environment, try"
 	@echo "make nightly the laws, for minutes instead of seconds"
 	@echo "make audit   known vulnerabilities of what is installed"
@@ -63,14 +66,29 @@ lowest: $(LOWEST)/.ready
 
 # PyTorch first and by itself, so that nothing else chooses another build of it.
 TORCH := torch==2.13.0
+# verl by itself: it would have other versions of all the rest. What its tracking imports is in the extra.
+VERL := verl==0.9.1
 $(FRAMEWORKS)/.ready: pyproject.toml
 	$(PYTHON) -m venv $(FRAMEWORKS)
 	$(FRAMEWORKS)/bin/python -m pip install --quiet --disable-pip-version-check '$(TORCH)'
 	$(FRAMEWORKS)/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[frameworks]'
+	$(FRAMEWORKS)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps '$(VERL)'
 	@touch $@
 
 frameworks: $(FRAMEWORKS)/.ready
 	$(FRAMEWORKS)/bin/python -m pytest tests/frameworks $(ARGS)
+
+# The reference is read from the sources: nothing of ours is installed for it.
+$(DOCS)/.ready: requirements-docs.txt
+	$(PYTHON) -m venv $(DOCS)
+	$(DOCS)/bin/python -m pip install --quiet --disable-pip-version-check --requirement requirements-docs.txt
+	@touch $@
+
+docs: $(DOCS)/.ready
+	NO_MKDOCS_2_WARNING=1 $(DOCS)/bin/mkdocs build --quiet --site-dir build/site
+
+pictures: $(VENV)/.ready
+	$(BIN)/otel-wandb demo --no-plot --dir build --picture docs/pictures/demo.png
 
 # Built, installed into an empty environment, and used there.
 wheel: $(VENV)/.ready
@@ -80,6 +98,7 @@ wheel: $(VENV)/.ready
 	$(PYTHON) -m venv $(VENV)-wheel
 	$(VENV)-wheel/bin/python -m pip install --quiet --disable-pip-version-check "$$(ls dist/*.whl)[demo]"
 	cd $(VENV)-wheel && bin/otel-wandb demo --steps 30 --no-plot
+	INSTALLED=$(VENV)-wheel $(BIN)/python -m pytest tests/installed $(ARGS)
 
 # The state machines and fuzz tests with fifty times the examples.
 LAWS := tests/test_bridge_laws.py tests/reconcile/test_laws.py tests/testing/test_wandb_file.py
@@ -93,4 +112,4 @@ audit: $(VENV)/.ready
 check: lint types test
 
 clean:
-	rm -rf $(VENV) $(LOWEST) $(FRAMEWORKS) $(BENCH) $(VENV)-wheel build dist .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(LOWEST) $(FRAMEWORKS) $(BENCH) $(DOCS) $(VENV)-wheel build dist .mypy_cache .pytest_cache .ruff_cache

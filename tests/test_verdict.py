@@ -19,6 +19,7 @@ from otel_wandb_bridge.write import terminal
 def lines(monkeypatch):
     """What W&B's terminal is given: (`log` or `warn`, text)."""
     said = []
+    monkeypatch.delenv("WANDB_SILENT")
     monkeypatch.setattr(terminal.wandb, "termlog", lambda text: said.append(("log", text)))
     monkeypatch.setattr(terminal.wandb, "termwarn", lambda text: said.append(("warn", text)))
     return said
@@ -102,6 +103,7 @@ def test_sources_without_number_do_not_grow_the_counts():
 
 def test_a_terminal_that_fails_costs_nothing(monkeypatch, caplog):
     """The line is in the log then."""
+    monkeypatch.delenv("WANDB_SILENT")
     monkeypatch.setattr(terminal.wandb, "termlog", None)
     with caplog.at_level(logging.INFO, "otel_wandb_bridge"):
         terminal.tell(FakeRun(), "a remark", is_loss=False)

@@ -1,6 +1,7 @@
 """What people see in the terminal, beside what W&B says there."""
 
 import logging
+import os
 
 import wandb
 
@@ -18,8 +19,9 @@ def tell(run: Run | None, text: str, *, is_loss: bool) -> None:
         is_loss: A warning, and no mere remark.
     """
     _logger.info(text)
+    silent = os.environ.get("WANDB_SILENT", "").lower() in ("true", "1", "yes", "on")  # W&B may not be set up
     try:
-        if not getattr(getattr(run, "settings", None), "silent", False):
+        if not silent and not getattr(getattr(run, "settings", None), "silent", False):
             (wandb.termwarn if is_loss else wandb.termlog)(text)
     except Exception:
         _logger.log(logging.WARNING if is_loss else logging.INFO, text)

@@ -1,6 +1,7 @@
 """What a receiver shows of itself: `/stats`, and the live view."""
 
-from dataclasses import asdict
+from collections.abc import Mapping
+from dataclasses import asdict, fields
 from typing import Any
 
 from ..exporter import WandbMetricExporter
@@ -14,7 +15,7 @@ def counts_of(exporter: WandbMetricExporter, inlet: Inlet | None) -> dict[str, A
     far each has come, with `lag`, the steps that it is behind the newest; `watermark` is the step up to which
     all is done.
     """
-    stats = asdict(exporter.stats())
+    stats = exporter.stats()
     progress = exporter.entrances.standing()
     newest = max(progress.sources.values(), default=None)
     came_in = {} if inlet is None else asdict(inlet.counts)
@@ -30,7 +31,7 @@ def counts_of(exporter: WandbMetricExporter, inlet: Inlet | None) -> dict[str, A
             "rejected": came_in.get("rejected_points", 0),
         },
         "journal_bytes": None if inlet is None else inlet.journal_bytes,
-        "samples": stats,
+        "samples": {each.name: _plain(getattr(stats, each.name)) for each in fields(stats)},
         "watermark": progress.watermark,
         "newest_step": newest,
         "sources": {
@@ -38,3 +39,10 @@ def counts_of(exporter: WandbMetricExporter, inlet: Inlet | None) -> dict[str, A
             for source, step in sorted(progress.sources.items())
         },
     }
+
+
+def _plain(value: Any) -> Any:
+    """As JSON has it: sources, which are keys of some counts, are more than text."""
+    if isinstance(value, Mapping):
+        return {"".join(key): _plain(each) for key, each in value.items()}
+    return value

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 import pytest
 from google.protobuf.json_format import MessageToDict
 from google.rpc.status_pb2 import Status
-from otlp_sender import JSON, gauge_of, post, post_gzip, request_of, send, series
+from otlp_sender import JSON, NOW, SECOND, gauge_of, post, post_gzip, request_of, send, series
 
 CUT = gzip.compress(b"x" * 99)[:-9]
 VALUES = {0: 0.5, 1: 1.5, 2: 2.5}
@@ -132,6 +132,17 @@ def test_health_and_counts_can_be_asked_for(receiver):
     assert {"status": "ok"} == send(receiver.endpoint, None, path="/healthz", method="GET").json()
     counts = send(receiver.endpoint, None, path="/stats", method="GET").json()
     assert 3 == counts["samples"]["written"]
+
+
+def test_the_counts_of_sources_can_be_asked_for(receiver):
+    """Whoever was late or overridden is counted by source: the answer is plain JSON all the same."""
+    for values in (VALUES, {2: 7.0, 9: 1.0}, {0: 3.0}):
+        time = NOW + len(values) * SECOND
+        assert 200 == post(receiver, request_of(gauge_of("loss", values, time=time))).status
+        receiver.force_flush()
+    counts = send(receiver.endpoint, None, path="/stats", method="GET").json()
+    assert {"job/a/trainer"} == set(counts["sources"])
+    assert 9 == counts["newest_step"]
 
 
 def test_a_partial_success_counts_data_points_and_says_why(receiver, run):

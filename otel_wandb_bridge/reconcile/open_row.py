@@ -5,9 +5,10 @@ from typing import Any, final
 
 from ..records import Bundle, Distribution, Kind, Manner, Row, Sample
 from ..sources import Source
+from .gathering import Note, gather
 from .nested import are_disjoint, joined
 from .reduction import Reductions
-from .shares import Note, SlotKey, Slots, gather, key_of, slot_key
+from .shares import SlotKey, Slots, key_of, slot_key
 from .totals import Totals
 
 SUMMED = frozenset((Kind.INCREMENT, Kind.OBSERVATION))

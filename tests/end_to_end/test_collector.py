@@ -77,3 +77,8 @@ def test_the_examples_compose_file_names_what_is_there():
     for service in compose["services"].values():
         assert set(service.get("depends_on", ())) <= set(compose["services"])
     assert (EXAMPLE.parent / "rollout_worker.py").exists()
+    from otel_wandb_bridge.cli.serve import serve
+
+    known = {parameter.envvar for parameter in serve.params}
+    for name in compose["services"]["rank0"]["environment"]:
+        assert name.startswith("WANDB_") or name in known

@@ -58,3 +58,10 @@ def test_the_options_page_names_every_option():
         assert f"`{option}`" in page
         if option not in WITHOUT_VARIABLE:
             assert f"`{PREFIX}{option.upper()}`" in page
+
+
+def test_the_examples_page_names_every_example():
+    """With the way to run it."""
+    page = (ROOT / "docs" / "examples.md").read_text()
+    names = [path.name for path in (ROOT / "examples").iterdir() if not path.name.startswith(("_", "."))]
+    assert [] == [name for name in names if f"(../examples/{name}" not in page]

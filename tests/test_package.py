@@ -37,6 +37,7 @@ LAYERS = {
         "record",
         "records",
         "selfmetrics",
+        "signals",
         "sources",
         "stats",
     },

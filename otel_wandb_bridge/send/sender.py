@@ -33,6 +33,7 @@ from ..process_resource import process_attributes
 from ..record import INSTRUMENTS, DirectLane, Intake, StepAggregation
 from ..record.sdk import readers_of
 from ..selfmetrics import SelfMetrics, data_points_in
+from ..signals import protect, release, tidy
 from ..sources import PROCESS_PID, SERVICE_INSTANCE_ID
 from ..stats import Stats, stats_of
 from .calls import ScalarLane, resource_metrics_of
@@ -90,6 +91,7 @@ class Sender(MetricExporter):
         )
         self._self_metrics = SelfMetrics(self.stats)
         before_exit(self._before_exit)
+        protect(self, EXIT_SECONDS)
         if hasattr(os, "register_at_fork"):
             os.register_at_fork(after_in_child=_weakly(self._after_fork))
 
@@ -126,6 +128,8 @@ class Sender(MetricExporter):
             self._put(*self._calls())
             self._is_shut_down = True
         self._outbox.stop(self._left_of(timeout_millis / 1e3))
+        release(self)
+        tidy()
         self._flusher.stop()
         self._exporter.shutdown()
 
@@ -149,6 +153,16 @@ class Sender(MetricExporter):
     def report_to(self, provider: MeterProvider) -> None:
         """Show the counts to the readers of a provider."""
         self._self_metrics.report_to(provider.get_meter(OWN_SCOPE))
+
+    @property
+    def hurry(self) -> Callable[[], None]:
+        """Have what waits sent soon: a signal has come."""
+        return self._flusher.wake
+
+    def rescue(self, seconds: float) -> None:
+        """Send what was recorded: a signal ends the program. See `signals`."""
+        self.collect(seconds * 1e3)
+        self.shutdown(seconds * 1e3)
 
     def raise_what_was_lost(self) -> None:
         """Nothing: `strict` is for the process that writes the run."""

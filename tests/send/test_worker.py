@@ -200,6 +200,26 @@ def test_a_worker_imports_no_wandb_and_sends_what_is_left_when_it_ends(receiver)
     assert 1 == next(receiver.points())[0]["training.rank"]
 
 
+@pytest.mark.skipif(os.name != "posix", reason="elsewhere no handler is set")
+def test_a_signal_that_ends_a_worker_loses_nothing(receiver):
+    """What was recorded is sent first; then it ends by the same signal."""
+    script = f"""
+        import os, signal
+        from opentelemetry import metrics
+        from otel_wandb_bridge import configure
+
+        configure(endpoint={receiver.endpoint!r}, export_interval_millis=60_000)
+        loss = metrics.get_meter("trainer").create_gauge("loss")
+        for step in range(5):
+            loss.set(step / 2, {{"step": step}})
+        os.kill(os.getpid(), signal.SIGTERM)
+        signal.pause()
+        """
+    ended = subprocess.run([sys.executable, "-c", textwrap.dedent(script)], timeout=60)
+    assert -15 == ended.returncode
+    assert [(step, step / 2) for step in range(5)] == receiver.samples("loss")
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this platform cannot fork")
 def test_a_forked_child_is_a_process_of_its_own(receiver):
     """It sends nothing of its parent's, and under an instance id of its own."""

@@ -135,14 +135,16 @@ class Noisy:
 
     def __del__(self):
         bridge.log({"gone": 1}, step=0, source="finalizer")
+        gone.append(1)
 
 
+gone = []
 gc.set_threshold(5, 2, 2)
 for step in range(2_000):
     Noisy()
     loss.set(step / 2, {"step": step})
     bridge.log({"note": f"at {step}"}, step=step, source="trainer")
-gc.collect()
+wait_until(lambda: gc.collect() >= 0 and len(gone) == 2_000)  # it does nothing while another thread does it
 run.finish()
 report_stats()
 """

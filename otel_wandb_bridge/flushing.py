@@ -1,0 +1,400 @@
+"""When what was recorded is collected and flushed, by whom, and what comes of it."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping
+from typing import Any, TypeVar
+
+from opentelemetry.metrics import Instrument
+from opentelemetry.sdk.metrics import (
+    MeterProvider,
+    ObservableCounter,
+    ObservableGauge,
+    ObservableUpDownCounter,
+)
+from opentelemetry.sdk.metrics.export import (
+    AggregationTemporality,
+    MetricExportResult,
+    MetricReader,
+    MetricsData,
+)
+
+from .attributes import OWN_SCOPE
+from .decode import Decoder, TraceIds
+from .entrances import Entrances
+from .flush_lock import FlushLock
+from .flusher import Flusher
+from .lifecycle import Lifecycle, is_any_bound
+from .options import Options
+from .pipeline import Pipeline
+from .record import INSTRUMENTS, DirectLane, HeardOnce, Intake, Readership
+from .record.lane import Entry
+from .records import Bundle, Sample
+from .resource import Announcer, described
+from .selfmetrics import SelfMetrics, data_points_in
+from .signals import tidy
+from .sources import Process
+from .stats import Stats, stats_of
+from .uninterrupted import is_within, start, uninterrupted
+from .verdict import Strictness
+from .write import Run
+
+_logger = logging.getLogger("otel_wandb_bridge")
+_RETRY_SECONDS = 2.0
+_T = TypeVar("_T")
+_OBSERVABLE = (ObservableCounter, ObservableGauge, ObservableUpDownCounter)
+
+
+class Flushing(HeardOnce):
+    """Decode → reconcile → write, one step after the other: what is behind `WandbMetricExporter`.
+
+    Collections come from the readers, calls from the direct lane, and what other processes have sent from the
+    entrances. One lock is held around every flush, and one flush takes from all of them.
+
+    Args:
+        run: The run to write to; None follows `wandb.run`.
+        options: What the exporter was asked for.
+        clock: Seconds that never go back.
+
+    Thread-safety: safe from any thread.
+    """
+
+    def __init__(self, run: Run | None, options: Options, clock: Callable[[], float]) -> None:
+        self.options = options
+        self._strictness = Strictness() if self.options.strict else None
+        self._clock = clock
+        self._lock = FlushLock(self._after_flush)
+        self._pipeline = Pipeline(run, self.options, clock)
+        self._decoder = self.new_decoder()
+        self._traces = TraceIds() if self.options.trace_ids else None
+        self._flusher = Flusher(self._flush_early)
+        self._intake = Intake(self._flusher.wake)
+        self._lane = DirectLane(self.options.priorities, axis=self.options.step_metric)
+        self._lane.on_high_water = self._flusher.wake
+        self._exports = 0
+        self.entrances = Entrances(self._pipeline, self._lock, self._set_alarm, lambda: self.is_shut_down)
+        self._refused = 0
+        self._refusing = threading.Lock()
+        self.readership = Readership(self._intake, self._on_instrument)
+        super().__init__(
+            # Delta for what is recorded, so that the SDK lets go of a series (one for each step, where no
+            # view keeps the step out) once it is collected; cumulative for what is observed, since a
+            # callback says totals.
+            preferred_temporality={
+                instrument: AggregationTemporality.CUMULATIVE
+                if instrument in _OBSERVABLE
+                else AggregationTemporality.DELTA
+                for instrument in INSTRUMENTS
+            },
+        )
+        self._self_metrics = SelfMetrics(self.stats)
+        self._announcer = Announcer()
+        self._lifecycle = Lifecycle(
+            self._lock,
+            self._pipeline,
+            collect=self.collect,
+            drain=self._drain,
+            hurry=self._flusher.wake,
+            renew=self._renew,
+            signal_grace=self.options.signal_grace,
+        )
+        start()
+
+    def export(
+        self, metrics_data: MetricsData, timeout_millis: float = 10_000, **kwargs: Any
+    ) -> MetricExportResult:
+        """Take in what was collected and commit the rows that are due.
+
+        Returns:
+            `FAILURE` where W&B interrupted the writing; nothing is lost by that, the rows are tried again.
+        """
+        return self._export(metrics_data, time.monotonic() + timeout_millis / 1e3)
+
+    @uninterrupted
+    def force_flush(self, timeout_millis: float = 10_000) -> bool:
+        """Commit everything that was collected, in ascending order, whatever it waits for.
+
+        Called by the reader's `force_flush` after a collection.
+
+        Returns:
+            False where W&B or the timeout interrupted it, or no run is there yet; the rest stays pending.
+
+        Raises:
+            SamplesLost: under `strict`, and then alone.
+        """
+        deadline = time.monotonic() + timeout_millis / 1e3
+        with self._lock.held(timeout=max(0.0, timeout_millis / 1e3)) as is_ours:
+            flushed = is_ours and self._drain(deadline) and not self._pipeline.pending
+        self.raise_what_was_lost()
+        return flushed
+
+    def shutdown(self, timeout_millis: float = 30_000, **kwargs: Any) -> None:
+        """Commit everything, and let go of the run. What comes later is rejected and counted.
+
+        Rows that can be written are written, however long it takes; the timeout is not for them.
+        """
+        self._shutdown()
+        tidy()
+
+    @uninterrupted
+    def _shutdown(self) -> None:
+        with self._lock.held():
+            if self._lifecycle.is_shut_down:
+                return
+            self._drain()
+            self._lifecycle.shut_down()
+        self._flusher.stop()
+
+    def raise_what_was_lost(self) -> None:
+        """Under `strict`, raise for what was lost since the last time.
+
+        Raises:
+            SamplesLost: samples were rejected, shed or dropped.
+        """
+        if self._strictness is not None:
+            self._strictness.check(self.stats())
+
+    @property
+    @uninterrupted
+    def run(self) -> Run | None:
+        """The run that is written; None where there is none yet, or it is over. May wait for a flush."""
+        with self._lock.held():
+            self._pipeline.target.writer()
+            return self._pipeline.target.run
+
+    @property
+    def is_shut_down(self) -> bool:
+        """Whether what comes now is rejected."""
+        return self._lifecycle.is_shut_down
+
+    def readers(self) -> list[MetricReader]:
+        """The readers that were given this exporter."""
+        return self.readership.readers()
+
+    def stats(self) -> Stats:
+        """What became of everything recorded so far. Never waits for a flush."""
+        waiting, shed = self._intake.waiting()
+        in_lane, shed_by_lane = self._lane.waiting()
+        waiting, shed = waiting + in_lane, shed + shed_by_lane
+        pipeline, late_comers = self._pipeline, self._refused
+        if self._lifecycle.is_shut_down:  # nobody collects what still waits
+            late_comers, waiting = late_comers + waiting, 0
+        return stats_of(
+            pipeline.ledger,
+            waiting=waiting,
+            shed=shed,
+            pending=pipeline.pending + self.entrances.pending,
+            unconfirmed=pipeline.unconfirmed,
+            refused=late_comers,
+        )
+
+    @uninterrupted
+    def writes(self, run: Run) -> bool:
+        """Whether the rows go to `run`, now or as soon as there are some. May wait for a flush."""
+        if self._lifecycle.is_shut_down or self._pipeline.target.is_bound:
+            return self.is_writing(run)
+        with self._lock.held():
+            return self._pipeline.target.writes(run)
+
+    def is_writing(self, run: Run) -> bool:
+        """Whether the rows go to `run` already. Never waits."""
+        return self._pipeline.target.run is run and not self._lifecycle.is_shut_down
+
+    def gives_way(self, how: Callable[[], None]) -> None:
+        """Let another exporter have the run, should one be made for it: `how` is to shut this one down."""
+        self._pipeline.target.gives_way = how
+
+    def join_job(self, process: Process) -> None:
+        """Say that this is one process of a job whose others report, too: its values are shares as theirs."""
+        with self._lock.held():
+            self._pipeline.join_job(process)
+
+    def report_to(self, provider: MeterProvider) -> None:
+        """Show the bridge's own counts to the readers of a provider, and put the run into its resource.
+
+        `configure` and the auto-configuration do it; it is for an exporter on a provider of your own.
+        """
+        self._self_metrics.report_to(provider.get_meter(OWN_SCOPE))
+        self._announcer.provider = provider
+        self._announcer.tell_of(self._pipeline.target.run)
+
+    def open_lane(self) -> DirectLane:
+        """The direct lane into this exporter, which is emptied at every flush and whenever it fills up."""
+        self._flusher.start()
+        return self._lane
+
+    def collect(self, timeout_millis: float = 30_000) -> bool:
+        """Have the reader collect now what has been recorded, and commit what is due.
+
+        Returns:
+            False where it could not: no reader is known, or a collection failed (which is logged).
+        """
+        return not self._is_exporting_here() and self._collect(timeout_millis)
+
+    def flush_everything(self, timeout_millis: float) -> bool:
+        """Collect what has been recorded, and commit all of it; see `Bridge.force_flush`."""
+        if self._is_exporting_here():
+            return self.force_flush(timeout_millis)
+        return self._flush_everything(timeout_millis)
+
+    @uninterrupted
+    def look_at_lane(self, look: Callable[[tuple[Entry, ...]], _T]) -> _T:
+        """Call `look` with what waits in the direct lane, while no flush takes it out."""
+        with self._lock.held():
+            return look(self._lane.peek())
+
+    @uninterrupted
+    def write_before_summary(self, keys: Collection[str] | None, *, is_set: bool) -> None:
+        """The program is about to read these keys of the run's summary (None: all), or to write them.
+
+        What was logged under them before, and still waits, is committed first.
+        """
+        with self._lock.held():
+            if keys is None or self._lane.holds(keys) or self._pipeline.holds(keys):
+                self._pipeline.take([], self._batches(None))
+                self._pipeline.commit(everything=True)
+            writer = self._pipeline.target.writer()
+            if is_set and keys is not None and writer is not None:
+                writer.summary_was_set(keys)
+
+    def is_flushing_here(self) -> bool:
+        """Whether this very thread is in the middle of a flush."""
+        return self._lock.is_held_here()
+
+    def flush_every(self, seconds: float) -> None:
+        """Flush what the direct lane holds without a reader: the SDK is disabled (`OTEL_SDK_DISABLED`)."""
+        self._flusher.repeat(seconds)
+
+    def refuse(self, values: Any) -> None:
+        """Count values that came after the shutdown, and say it once. Never raises, waits for no flush."""
+        try:
+            count = len(values) if isinstance(values, Mapping) else 1
+        except Exception:
+            count = 1
+        with self._refusing:
+            first, self._refused = not self._refused, self._refused + count
+        if first:
+            _logger.warning("shutdown: Bridge.log: it is used after the shutdown")
+
+    @uninterrupted
+    def _export(self, metrics_data: MetricsData, deadline: float) -> MetricExportResult:
+        with self._self_metrics.operation(data_points_in(metrics_data)) as operation, self._lock.held():
+            self._exports += 1
+            if self._pipeline.target.is_over:
+                self._pipeline.is_superseded = is_any_bound()
+            decoded = self._decoder.decode(metrics_data)
+            if self._traces is not None:
+                decoded = self._traces.added_to(decoded, metrics_data, self._pipeline.ledger)
+            self.readership.say_of_rivals(self._pipeline.ledger)
+            if self._lifecycle.is_shut_down:
+                self._refuse(decoded.samples)
+                operation.error, operation.is_final = "already_shutdown", True
+                return MetricExportResult.FAILURE
+            self._pipeline.describe("resource", described(metrics_data))
+            self._pipeline.describe("metrics", self._decoder.descriptions())
+            until = self._pipeline.cut(decoded.collected_at)
+            succeeded = self._pipeline.take(
+                decoded.samples, self._batches(until), until=until, deadline=deadline
+            )
+            if not succeeded:
+                operation.error = self._pipeline.interrupted_by or "timeout"
+            self._set_alarm(succeeded)
+        return MetricExportResult.SUCCESS if succeeded else MetricExportResult.FAILURE
+
+    @uninterrupted
+    def _collect(self, timeout_millis: float = 30_000) -> bool:
+        self.entrances.drain()
+        readers = self.readership.readers() if self._may_collect() else []
+        if not readers:
+            with self._lock.held():
+                self._pipeline.take([], self._batches(None))
+            return False
+        succeeded = [self._collected(reader, timeout_millis) for reader in readers]
+        return all(succeeded)
+
+    @uninterrupted
+    def _flush_everything(self, timeout_millis: float) -> bool:
+        deadline = time.monotonic() + timeout_millis / 1e3
+        collected = self._collect(timeout_millis)
+        return self.force_flush(max(0.0, deadline - time.monotonic()) * 1e3) and collected
+
+    def _is_exporting_here(self) -> bool:
+        # A signal handler has come to this thread while its reader holds locks: to collect once more would
+        # wait for this very thread.
+        return is_within(Flushing.export, self)
+
+    def _may_collect(self) -> bool:
+        # In a forked child the reader's locks may be held for ever by a thread that is not there any more,
+        # and what it would collect has no place to go, unless the child has made a run of its own.
+        if not self._lifecycle.is_child:
+            return not self._lifecycle.is_stuck
+        with self._lock.held():
+            return self._pipeline.target.writer() is not None
+
+    def _after_flush(self) -> None:
+        self._lane.after_flush()
+        self._pipeline.tell_of_late()
+        self._announcer.tell_of(self._pipeline.target.run)
+
+    def _refuse(self, samples: list[Sample]) -> None:
+        for sample in samples:
+            text = "its reader goes on collecting after the shutdown of WandbMetricExporter"
+            self._pipeline.ledger.reject("shutdown", f"source {sample.source!r}", text)
+
+    def _collected(self, reader: MetricReader, timeout_millis: float) -> bool:
+        try:
+            reader.collect(timeout_millis)
+        except Exception:
+            _logger.exception("could not collect what was recorded; it is tried again at the next interval")
+            return False
+        return True
+
+    def new_decoder(self) -> Decoder:
+        """The rules from collected metrics to samples, by the options of this exporter."""
+        decoder = Decoder(self.options.naming, self.options.priorities, self._pipeline.ledger)
+        if self.options.self_metrics:
+            decoder.skipped_scopes -= {OWN_SCOPE}
+        return decoder
+
+    def _on_instrument(self, instrument: Instrument) -> None:
+        self._flusher.start()
+
+    def _batches(self, until: float | None, *, everything: bool = False) -> Iterator[list[Sample | Bundle]]:
+        return self._lane.batches(self._pipeline.ledger, until, everything=everything)
+
+    def _drain(self, deadline: float | None = None) -> bool:
+        taken = self._pipeline.take([], self._batches(None, everything=True), deadline=deadline)
+        succeeded = self._pipeline.commit(everything=True, deadline=deadline) and taken
+        if succeeded:
+            self._self_metrics.caught_up()
+        return succeeded
+
+    def _set_alarm(self, succeeded: bool) -> None:
+        # With nothing new to collect, the reader does not call `export`.
+        deadline = self._pipeline.deadline()
+        if not succeeded:
+            self._flusher.wake_after(_RETRY_SECONDS)
+        elif deadline is not None:
+            self._flusher.wake_after(deadline - self._clock())
+
+    def _flush_early(self) -> None:
+        exports = self._exports
+        self._collect()
+        with self._lock.held():
+            if exports == self._exports:  # nothing was new, and so the reader did not export
+                self._set_alarm(self._pipeline.take([], self._batches(None)))
+            else:
+                self._set_alarm(self._pipeline.commit())
+
+    def _renew(self) -> None:
+        self._lock.renew()
+        self._refusing = threading.Lock()
+        self._flusher.after_fork()
+        self._self_metrics.after_fork()
+        self._intake.clear()
+        self.readership.after_fork()
+        self._lane.clear()
+        self.entrances.forget()
+        self._pipeline.forget()
+        self._decoder = self.new_decoder()

@@ -74,8 +74,10 @@ def next_step(run: Run) -> int:
     """The first `_step` that W&B would still take.
 
     After a resume `run.step` answers 0 until the first row (wandb 0.28 and later), so the step at which the
-    run started counts too.
+    run started counts too. A shared run numbers its rows itself, and raises when it is asked: 0.
     """
+    if is_shared(run):
+        return 0
     thread = threading.get_ident()
     _asking.add(thread)
     try:

@@ -75,6 +75,21 @@ def test_an_offline_run_takes_the_steps_that_it_is_given(run):
     assert (False, False, 0) == (is_shared(run), is_disabled(run), next_step(run))
 
 
+class SharedRun:
+    """As W&B's own in `mode="shared"`."""
+
+    settings = SimpleNamespace(mode="shared")
+
+    @property
+    def step(self):
+        raise RuntimeError("no step in shared mode")
+
+
+def test_a_shared_run_is_not_asked_for_its_step():
+    """It raises; its rows are numbered by W&B."""
+    assert (True, 0) == (is_shared(SharedRun()), next_step(SharedRun()))
+
+
 def test_a_resumed_run_goes_on_where_it_was():
     """W&B says 0 for its step until its first row, so the step at which it was resumed counts too."""
     assert 7 == next_step(SimpleNamespace(starting_step=7, step=0))

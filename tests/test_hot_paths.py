@@ -19,7 +19,7 @@ from opentelemetry.sdk.metrics.export import (
 )
 
 from otel_wandb_bridge import WandbMetricExporter, step_views
-from otel_wandb_bridge.record import DirectLane, Intake
+from otel_wandb_bridge.record import DirectLane, Intake, ambient
 from otel_wandb_bridge.testing import FakeRun
 from otel_wandb_bridge.wandb_step_fix import patch_wandb_log, unpatch_wandb_log
 
@@ -102,8 +102,9 @@ def test_an_offer_keeps_little(reservoir):
     assert bytes_of(lambda: reservoir.offer(0.5, 1, None, context), 1_000) < 110
 
 
-def test_a_call_of_the_direct_lane_is_one_append():
+def test_a_call_of_the_direct_lane_is_one_append(monkeypatch):
     """A copy of the dict, a look at the type of each value, and the time."""
+    monkeypatch.setattr(ambient, "priorities_are_said", False)  # as long as nobody has said one
     lane = DirectLane({})
     assert calls_of(lambda: lane.log(FIVE, 7, "trainer", None)) <= 8
     twice_as_many = {**FIVE, **{f"{key}/max": value for key, value in FIVE.items()}}

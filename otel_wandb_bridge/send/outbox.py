@@ -126,9 +126,10 @@ class Outbox:
             self._pause(self._hurry, min(_LONGEST_PAUSE, _FIRST_PAUSE * 2 ** (self._failures - 1)))
 
     def _next(self) -> Parcel | None:
-        with self._changed:
+        changed = self._changed  # another one after `clear`
+        with changed:
             while not self._parcels and not self._is_stopped:
-                self._changed.wait()
+                changed.wait()
             return None if self._is_stopped else self._parcels[0]
 
     def _send(self, parcel: Parcel) -> bool:

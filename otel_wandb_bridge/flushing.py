@@ -282,7 +282,7 @@ class Flushing(HeardOnce):
         with self._self_metrics.operation(data_points_in(metrics_data)) as operation, self._lock.held():
             self._exports += 1
             if self._pipeline.target.is_over:
-                self._pipeline.is_superseded = is_any_bound()
+                self._pipeline.admission.is_superseded = is_any_bound()
             decoded = self._decoder.decode(metrics_data)
             if self._traces is not None:
                 decoded = self._traces.added_to(decoded, metrics_data, self._pipeline.ledger)

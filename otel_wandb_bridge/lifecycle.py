@@ -119,7 +119,7 @@ class Lifecycle:
             self._drain()
             self._pipeline.say_what_is_left()
             self._pipeline.conclude()
-            self._pipeline.is_exiting = True
+            self._pipeline.admission.is_exiting = True
 
     def _after_fork(self) -> None:
         self.is_child = True

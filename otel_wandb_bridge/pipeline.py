@@ -1,20 +1,20 @@
 """The road from samples to committed rows, which all entrances share: reconcile, then write."""
 
 import heapq
-import logging
 import time
 from bisect import bisect_right
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
 from typing import Any, NamedTuple
 
+from .admission import Admission
 from .entrance import Memory
 from .ledger import Ledger
 from .options import Options
 from .pacer import Pacer
 from .reconcile import Reconciler
-from .records import Bundle, Kind, Row, Sample
-from .sources import Process, Source
+from .records import Bundle, Row, Sample
+from .sources import Process
 from .verdict import Verdict
 from .write import Run, RunTarget, RunWriter, tell
 
@@ -42,7 +42,6 @@ class Pipeline:
     def __init__(self, run: Run | None, options: Options, clock: Callable[[], float]) -> None:
         self.ledger = Ledger()
         self.target = RunTarget(run, options.step_metric, self.ledger, options.step_keys, options.histograms)
-        self._step_metric = options.step_metric
         self._policy = options.policy
         self._clock = clock
         self._deferred: list[Sample] = []
@@ -51,11 +50,10 @@ class Pipeline:
         self._on_late = options.on_late
         self._late: list[Sample] = []
         self._summary_counts = options.summary_counts
-        self._process: Process | None = None
-        self._sources: dict[str, Source] = {}
         self._writer_is_known = False
         self._writer = options.writer
         self._pacer = Pacer()
+        self.admission = Admission(options.step_metric, self.target, self.ledger, self._pacer.tick)
         self._description: dict[str, dict[str, Any]] = {}
         self._is_described = True
         self.interrupted_by: str | None = None
@@ -66,10 +64,6 @@ class Pipeline:
         self._received = 0
         self.through = 0
         """The number of the last release of an entrance that was taken in."""
-        self.is_exiting = False
-        """The program ends: what is read off an observable from now on has no reader any more."""
-        self.is_superseded = False
-        """Another exporter of the process writes a run: what comes after ours is over is not missed."""
 
     def describe(self, section: str, entries: Mapping[str, Any]) -> None:
         """Have entries put into a section of `otel` in the config of this run, and of the next."""
@@ -292,7 +286,7 @@ class Pipeline:
 
     def forget(self) -> None:
         """In a forked child: what waits is the parent's to write, and so is the run."""
-        self.ledger = Ledger()
+        self.ledger = self.admission.ledger = Ledger()
         self.target.forget(self.ledger)
         self._deferred = []
         self._start_over()
@@ -346,64 +340,13 @@ class Pipeline:
         Rows wait for the first report of all ranks, where nothing else was said of who is expected. Call it
         before anything is taken in.
         """
-        self._process = process
+        self.admission.process = process
         if not self._policy.expected_sources:
             self._policy = replace(self._policy, expected_ranks=process.world_size or 0)
         self._start_over()
 
-    def _as_shares(self, samples: Iterable[Sample | Bundle], process: Process) -> Iterator[Sample | Bundle]:
-        for sample in samples:
-            if type(sample.source) is Source:
-                yield sample
-                continue
-            source = self._sources.get(sample.source)
-            if source is None:
-                source = self._sources[sample.source] = process.source(sample.source)
-            if type(sample) is Bundle:
-                sample.source = source
-                yield sample
-            else:
-                yield sample._replace(source=source)
-
     def _add(self, samples: Iterable[Sample | Bundle]) -> None:
-        if self._process is not None:
-            samples = self._as_shares(samples, self._process)
-        self._reconciler.add(self._usable(samples), self._clock())
-
-    def _usable(self, samples: Iterable[Sample | Bundle]) -> Iterator[Sample | Bundle]:
-        for sample in samples:
-            self._pacer.tick()
-            if type(sample) is Bundle:
-                if self.target.is_over:
-                    self._too_late(sample.source, len(sample.values))
-                else:
-                    yield sample  # `wandb.log` may log what it likes, the axis too
-            elif sample.kind is Kind.PROGRESS:
-                yield sample
-            elif sample.key == self._step_metric and not self._may_stand_on_the_axis(sample):
-                self._about_the_axis(sample)
-            elif sample.kind is Kind.READING and (self.is_exiting or self.target.writer() is None):
-                # An observable is read again and again; nobody misses what was read where there is no run.
-                self.ledger.rejected["no run"] += 1
-            elif self.target.is_over:
-                self._too_late(sample.source, 1)
-            else:
-                yield sample
-
-    def _may_stand_on_the_axis(self, sample: Sample) -> bool:
-        # Whoever logs the axis with its own step says nothing new.
-        return sample.kind is Kind.VALUE and _is_step(sample.value, sample.step)
-
-    def _about_the_axis(self, sample: Sample) -> None:
-        text = (
-            f"this key is the step axis, and source {sample.source!r} reports it; choose another step_metric"
-        )
-        self.ledger.reject("axis", repr(sample.key), text)
-
-    def _too_late(self, source: str, samples: int) -> None:
-        text = "it records after the run has finished; these samples have no run to go to"
-        level = logging.INFO if self.is_superseded else logging.WARNING
-        self.ledger.reject("finished", f"source {source!r}", text, count=samples, level=level)
+        self._reconciler.add(self.admission.admitted(samples), self._clock())
 
     def _shed_what_is_too_much(self) -> None:
         excess = self._reconciler.pending - self._policy.max_pending - self._received
@@ -416,10 +359,6 @@ class Pipeline:
                 "they cannot be written (no run yet, or run.log keeps failing); those of the lowest priority "
                 f"are lost, {shed} for a start",
             )
-
-
-def _is_step(value: object, step: int | None) -> bool:
-    return step is not None and isinstance(value, (int, float)) and value == step
 
 
 def _measured_at(sample: Sample | Bundle) -> float:

@@ -17,7 +17,7 @@ nox.options.default_venv_backend = "venv"
 
 # These have no wheels for later Pythons in the versions that are pinned; pip takes later ones.
 WITHOUT_OLD_WHEELS = ("3.12", "3.13")
-NEED_WHEELS = ("numpy", "matplotlib")
+NEED_WHEELS = ("numpy", "matplotlib", "pillow")
 
 
 @nox.session(python=["3.10", "3.11", "3.12", "3.13"])

@@ -13,12 +13,14 @@ from typing import Any
 
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
+from opentelemetry.sdk.resources import Resource
 
 from ..bridge import Bridge
 from ..exporter import WandbMetricExporter, exporter_of
 from ..options import known_options, resolve
 from ..record import DirectLane
 from ..record.lane_gauges import global_gauges
+from ..resource import run_resource
 from ..stats import Stats, stats_of
 from ..write import before_finish, is_of_another_process, next_step
 from .calls import Announcements, Waiting, WandbCalls
@@ -272,7 +274,8 @@ def _new_bridge(run: Any, settings: Settings) -> tuple[WandbMetricExporter, Brid
     interval = settings.flush_interval * 1e3
     reader = PeriodicExportingMetricReader(exporter, export_interval_millis=interval)
     # Not the global provider, which a program may set only once, and wants to set by itself.
-    provider = MeterProvider([reader], shutdown_on_exit=False)
+    resource = Resource.create().merge(run_resource(run))
+    provider = MeterProvider([reader], resource=resource, shutdown_on_exit=False)
     return exporter, Bridge(provider, reader, exporter, owns_provider=True, interval_millis=interval)
 
 

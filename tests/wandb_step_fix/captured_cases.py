@@ -449,6 +449,9 @@ def matplotlib_figure_as_an_image():
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
+    if wandb.__version__.startswith("0.18."):
+        raise ImportError("it does not find `PIL.Image` once Matplotlib has imported it")
+
     figure, axes = pyplot.subplots()
     axes.plot([1, 2], [3, 4])
     return {"a": wandb.Image(figure)}, lambda: (axes.clear(), pyplot.close(figure))

@@ -7,6 +7,7 @@ import textwrap
 
 import opentelemetry.sdk.version
 import pytest
+import wandb
 from opentelemetry.metrics import Observation
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader, PeriodicExportingMetricReader
@@ -17,6 +18,12 @@ from otel_wandb_bridge.testing import FakeRun
 
 SDK = tuple(map(int, opentelemetry.sdk.version.__version__.split(".")[:2]))
 can_be_changed = pytest.mark.skipif(SDK < (1, 44), reason="before 1.44 a resource cannot be changed")
+
+
+@pytest.fixture(autouse=True)
+def no_other_run(monkeypatch):
+    """A test elsewhere may have left one behind, which W&B calls active."""
+    monkeypatch.setattr(wandb, "run", None)
 
 
 @pytest.fixture

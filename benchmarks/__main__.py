@@ -14,7 +14,7 @@ from pathlib import Path
 
 from . import report
 from .inside import loops_for
-from .measure import ROOT, ProcessFailed, adopt_orphans, is_here, measured, run
+from .measure import ROOT, ProcessFailed, is_here, measured, run
 from .probes import PROBES
 from .results import IDLE, Results
 from .works import WORKS, Work
@@ -25,7 +25,6 @@ def main() -> int:
     given = _arguments()
     chosen = [work for name, work in WORKS.items() if not given.only or name in given.only]
     results, began = Results(), time.monotonic()
-    adopt_orphans()
     loops = loops_for(next((work.python for work in chosen if work.python), 0.004))
     for number in range(given.rounds):
         round_began = time.monotonic()

@@ -1,7 +1,5 @@
 """One process at a time, with all that it starts: what it cost, and what is in its result."""
 
-import contextlib
-import ctypes
 import importlib.util
 import json
 import os
@@ -16,7 +14,6 @@ from .contenders import Contender
 from .works import Work
 
 ROOT = Path(__file__).resolve().parent.parent
-_PR_SET_CHILD_SUBREAPER = 36
 _QUIET = {"WANDB_SILENT": "true", "WANDB_MODE": "offline", "PYTHONWARNINGS": "ignore"}
 _NEEDS = {
     "Aim": "aim",
@@ -36,12 +33,6 @@ def is_here(contender: type[Contender]) -> bool:
     """Whether what the contender needs is installed."""
     needed = _NEEDS.get(contender.__name__)
     return needed is None or importlib.util.find_spec(needed) is not None
-
-
-def adopt_orphans() -> None:
-    """Have services that outlive their process become ours to wait for: their CPU time counts, too."""
-    with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
 def measured(work: Work, contender: type[Contender], steps: int, loops: int) -> dict[str, Any]:
@@ -72,7 +63,7 @@ def run(
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     try:
         ended = subprocess.run(
-            [sys.executable, "-m", module, argument],
+            [sys.executable, "-m", "benchmarks.alone", module, argument],
             cwd=directory,
             env={**os.environ, **_QUIET, **(environment or {}), "PYTHONPATH": path},
             capture_output=True,
@@ -81,9 +72,6 @@ def run(
         )
     except subprocess.TimeoutExpired as error:
         raise ProcessFailed(f"{module} {argument}: no end after {error.timeout} s") from error
-    with contextlib.suppress(ChildProcessError):
-        while True:
-            os.waitpid(-1, 0)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     if ended.returncode:
         raise ProcessFailed(f"{module} {argument}: exit status {ended.returncode}\n{ended.stderr[-2_000:]}")

@@ -35,7 +35,7 @@ from ..write.hooks import Hook, around, hook_of
 from ..write.traffic import foresee, is_own
 from .calls import Waiting
 from .capture import captured
-from .routes import ROUTES, Route, Settings
+from .routes import ROUTES, Settings
 from .run_views import show_what_waits
 
 logger = logging.getLogger("wandb_step_fix")
@@ -48,7 +48,6 @@ _WANDB = str(Path(wandb.__file__).parent)
 _lock = threading.RLock()
 _take_off: list[Callable[[], None]] = globals().get("_take_off", [])
 _settings: Settings | None = globals().get("_settings")
-_by_id = ROUTES.by_id
 
 
 def patch(settings: Settings) -> None:
@@ -88,21 +87,6 @@ def is_patched() -> bool:
     return bool(_take_off)
 
 
-def take(
-    run: Any, route: Route, data: dict[str, Any], step: int | None, commit: bool | None, frame: FrameType
-) -> None:
-    """Put a call into the lane of its run.
-
-    Raises:
-        Exception: what W&B raises for values that it cannot take.
-    """
-    values = data.copy()
-    if not _are_plain(values):
-        values = captured(run, values, step)
-    now, site = time.time(), _site(frame)
-    route.put((now, values, step, commit, site, get_current(), STEP_CLOCK.state, None, None), ROUTES.rescue)
-
-
 def _site(frame: FrameType) -> tuple[str, CodeType, int]:
     return frame.f_globals.get("__name__", "?"), frame.f_code, threading.get_ident()
 
@@ -118,6 +102,8 @@ def _replace_log(catching: Hook) -> Callable[[], None]:
     kind: Any = wandb_run.Run
     module: Any = wandb
     original = kind.log
+    by_id, plain, clock = ROUTES.by_id, PLAIN.issuperset, STEP_CLOCK
+    getframe, thread, now, context = sys._getframe, threading.get_ident, time.time, get_current
 
     @functools.wraps(original)
     def log(
@@ -125,18 +111,35 @@ def _replace_log(catching: Hook) -> Callable[[], None]:
     ) -> Any:
         if is_own(data):
             return original(self, data, step=step, commit=commit)
-        route = _by_id.get(id(self))
+        route = by_id.get(id(self))
+        # In one piece: this runs in training threads, where a call costs as much as all the rest.
         if (
             route is not None
             and type(data) is dict
             and (step is None or (type(step) is int and step <= LARGEST_STEP))
             and (commit is None or commit is True or commit is False)
             and not (args or more)
-            and _has_text_keys(data)
-            and catching.is_on_top()  # else somebody has wrapped `_log`, and wants to see each call
+            # Else somebody has wrapped `_log`, and wants to see each call.
+            and (kind._log is catching.wrapper or catching.is_on_top())
         ):
-            take(self, route, data, step, commit, sys._getframe(1))
-            return None
+            values = data.copy()
+            try:
+                keys = "".join(values)
+                has_text_keys = keys.isascii() or _is_text(keys)
+                is_plain = plain(map(type, values.values()))
+            except TypeError:  # a key that is no text, or a type that cannot be hashed
+                has_text_keys, is_plain = _has_text_keys(values), False
+            if has_text_keys:
+                if not is_plain:
+                    values = captured(self, values, step)
+                frame = getframe(1)
+                site = (frame.f_globals.get("__name__", "?"), frame.f_code, thread())
+                route.lane.put(
+                    (route.calls, now(), values, step, commit, site, context(), clock.state, None, None)
+                )
+                if route.is_closed:
+                    ROUTES.rescue(route)
+                return None
         # As it came, as far as it can be told: W&B is to judge it.
         if args:
             return original(self, data, step, commit, *args, **more)
@@ -176,8 +179,15 @@ def _is_of_wandb(function: Any) -> bool:
 
 def _has_text_keys(data: Mapping[Any, Any]) -> bool:
     try:
-        "".join(data).encode()  # a lone surrogate is no text for W&B
-    except (TypeError, UnicodeEncodeError):
+        return _is_text("".join(data))
+    except TypeError:
+        return False
+
+
+def _is_text(keys: str) -> bool:
+    try:
+        keys.encode()  # a lone surrogate is no text for W&B
+    except UnicodeEncodeError:
         return False
     return True
 

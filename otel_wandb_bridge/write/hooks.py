@@ -32,16 +32,17 @@ class Hook:
         """The original, with all arounds around it."""
         self._outermost: Around | None = None
         self._original: Callable[..., Any] | None = None
-        self._wrapper: Callable[..., Any] | None = None
+        self.wrapper: Callable[..., Any] | None = None
+        """What stands in place of the function; None while it stands there itself."""
         self._above: Any = None
 
     def is_on_top(self) -> bool:
         """Whether the function that is called is our wrapper; it is put in anew where it was thrown out."""
-        if getattr(self._owner, self._name) is not self._wrapper:
+        if getattr(self._owner, self._name) is not self.wrapper:
             with _lock:
                 if self._needs and not self._is_in_place():
                     self._put_in()
-        return getattr(self._owner, self._name) is self._wrapper
+        return getattr(self._owner, self._name) is self.wrapper
 
     def add(self, around: Around, *, outermost: bool = False) -> Callable[[], None]:
         """Have `around(call, *args, **kwargs)` called in place of the function.
@@ -93,24 +94,24 @@ class Hook:
         @functools.wraps(original)
         def wrapper(*args: Any, **kwargs: Any) -> Any:
             call = self._call
-            if self._wrapper is not wrapper or call is None:  # left behind in somebody else's wrapper
+            if self.wrapper is not wrapper or call is None:  # left behind in somebody else's wrapper
                 call = original
             return call(*args, **kwargs)
 
-        self._original, self._wrapper, self._above = original, wrapper, None
+        self._original, self.wrapper, self._above = original, wrapper, None
         self._arrange()
         setattr(self._owner, self._name, wrapper)
 
     def _put_back(self) -> None:
-        if vars(self._owner).get(self._name) is self._wrapper:
+        if vars(self._owner).get(self._name) is self.wrapper:
             setattr(self._owner, self._name, self._original)
-            self._wrapper = self._original = self._above = self._call = None
+            self.wrapper = self._original = self._above = self._call = None
 
     def _is_in_place(self) -> bool:
         present = getattr(self._owner, self._name, None)
-        if present is self._wrapper or present is self._above:
+        if present is self.wrapper or present is self._above:
             return present is not None
-        if self._wrapper is None or not _leads_to(present, self._wrapper):
+        if self.wrapper is None or not _leads_to(present, self.wrapper):
             return False
         self._above = present
         return True

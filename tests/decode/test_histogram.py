@@ -4,7 +4,7 @@ import math
 from types import SimpleNamespace
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from otel_wandb_bridge.decode.histogram import Exponential, summed
@@ -14,11 +14,15 @@ VALUES = st.one_of(
 )
 
 
+FINEST = 3
+
+
 def index_of(value, scale):
-    """Data model: bucket *i* holds what is greater than base^i, up to base^(i+1)."""
-    exponent = math.log2(value) * 2.0**scale
+    """Bucket *i* holds what is greater than base^i, up to base^(i+1); 2i and 2i+1 are the coarser i."""
+    exponent = math.log2(value) * 2.0**FINEST
     whole = round(exponent)
-    return whole - 1 if math.isclose(exponent, whole, rel_tol=0, abs_tol=1e-9) else math.ceil(exponent) - 1
+    is_bound = math.isclose(exponent, whole, rel_tol=0, abs_tol=1e-9)
+    return (whole - 1 if is_bound else math.ceil(exponent) - 1) >> (FINEST - scale)
 
 
 def point_of(values, scale):
@@ -52,7 +56,7 @@ def lie_in(values, intervals):
     return not left
 
 
-@given(st.lists(VALUES, max_size=12), st.integers(-4, 3))
+@given(st.lists(VALUES, max_size=12), st.integers(-4, FINEST))
 def test_every_value_lies_in_its_interval(values, scale):
     """Positive, negative and zero; by ascending bounds, within the least and the greatest."""
     buckets = summed(point_of(values, scale)).buckets()
@@ -67,9 +71,10 @@ def test_every_value_lies_in_its_interval(values, scale):
 @given(
     st.lists(VALUES, max_size=8),
     st.lists(VALUES, min_size=1, max_size=8),
-    st.integers(-4, 3),
+    st.integers(-4, FINEST),
     st.integers(0, 4),
 )
+@example([1.000000001], [0.0], 0, 1)
 def test_what_was_added_is_the_difference_whatever_became_of_the_scale(before, added, scale, coarser):
     """An SDK lowers its scale when the range grows: buckets 2i and 2i+1 become i."""
     then = summed(point_of(before, scale))

@@ -63,8 +63,10 @@ def test_a_run_in_memory_is_of_this_process():
     assert not is_of_another_process(FakeRun())
 
 
-def test_a_disabled_run_is_of_this_process():
-    """It has no service, and takes everything."""
+def test_a_disabled_run_is_of_this_process(monkeypatch):
+    """It has no service, and takes everything. W&B leaves it in its module when it is over."""
+    for name, value in vars(wandb).items():
+        monkeypatch.setattr(wandb, name, value)
     with wandb.init(mode="disabled") as run:
         assert is_disabled(run)
         assert not is_of_another_process(run)

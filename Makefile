@@ -105,7 +105,7 @@ wheel: $(VENV)/.ready
 	INSTALLED=$(VENV)-wheel $(BIN)/python -m pytest tests/installed $(ARGS)
 
 # The state machines and fuzz tests with fifty times the examples.
-LAWS := tests/test_bridge_laws.py tests/reconcile/test_laws.py tests/testing/test_wandb_file.py
+LAWS := tests/test_bridge_laws.py tests/test_totals_laws.py tests/reconcile/test_laws.py tests/testing/test_wandb_file.py
 nightly: $(VENV)/.ready
 	$(BIN)/python -m pytest --hypothesis-profile nightly --timeout 3600 --numprocesses 2 --dist loadfile $(LAWS) $(ARGS)
 

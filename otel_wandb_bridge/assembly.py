@@ -119,7 +119,7 @@ def configure(
         if receiver is not None:
             exporter.join_job(process_of(described.attributes))
             receiver.start(exporter)
-    reader = BridgeReader(exporter, export_interval_millis=interval)
+    reader = BridgeReader(exporter, interval, exporter.leave_out)
     readers = [reader, *extra_readers]
     if joined is not None:
         for each in readers:

@@ -1,36 +1,39 @@
 """When what was recorded is collected and flushed, by whom, and what comes of it."""
 
 import logging
-import threading
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator
+from functools import partial
 from typing import Any, TypeVar
 
 from opentelemetry.metrics import Instrument
-from opentelemetry.sdk.metrics import (
-    MeterProvider,
-    ObservableCounter,
-    ObservableGauge,
-    ObservableUpDownCounter,
-)
+from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import (
-    AggregationTemporality,
     MetricExportResult,
     MetricReader,
     MetricsData,
 )
 
 from .attributes import OWN_SCOPE
-from .decode import Decoder, TraceIds
+from .decode import Decoder, Descriptions, TraceIds
 from .entrances import Entrances
 from .flush_lock import FlushLock
 from .flusher import Flusher
 from .lifecycle import Lifecycle, is_any_bound
 from .options import Options
 from .pipeline import Pipeline
-from .record import INSTRUMENTS, DirectLane, HeardOnce, Intake, Readership
+from .record import (
+    TEMPORALITY,
+    DirectLane,
+    HeardOnce,
+    Intake,
+    Readership,
+    collect_what_can_be,
+    may_be_uncollectable,
+)
 from .record.lane import Entry
 from .records import Bundle, Sample
+from .refusals import Refusals
 from .resource import Announcer, described
 from .selfmetrics import SelfMetrics, data_points_in
 from .signals import tidy
@@ -42,8 +45,8 @@ from .write import Run
 
 _logger = logging.getLogger("otel_wandb_bridge")
 _RETRY_SECONDS = 2.0
+_CAREFUL_SECONDS = 2.0
 _T = TypeVar("_T")
-_OBSERVABLE = (ObservableCounter, ObservableGauge, ObservableUpDownCounter)
 
 
 class Flushing(HeardOnce):
@@ -66,6 +69,7 @@ class Flushing(HeardOnce):
         self._clock = clock
         self._lock = FlushLock(self._after_flush)
         self._pipeline = Pipeline(run, self.options, clock)
+        self.descriptions = Descriptions(options.naming)
         self._decoder = self.new_decoder()
         self._traces = TraceIds() if self.options.trace_ids else None
         self._flusher = Flusher(self._flush_early)
@@ -74,19 +78,10 @@ class Flushing(HeardOnce):
         self._lane.on_high_water = self._flusher.wake
         self._exports = 0
         self.entrances = Entrances(self._pipeline, self._lock, self._set_alarm, lambda: self.is_shut_down)
-        self._refused = 0
-        self._refusing = threading.Lock()
-        self.readership = Readership(self._intake, self._on_instrument)
+        self._refusals = Refusals(self._pipeline, self._lock)
+        self.readership = Readership(self._intake, self._on_instrument, self._on_provider)
         super().__init__(
-            # Delta for what is recorded, so that the SDK lets go of a series (one for each step, where no
-            # view keeps the step out) once it is collected; cumulative for what is observed, since a
-            # callback says totals.
-            preferred_temporality={
-                instrument: AggregationTemporality.CUMULATIVE
-                if instrument in _OBSERVABLE
-                else AggregationTemporality.DELTA
-                for instrument in INSTRUMENTS
-            },
+            preferred_temporality=TEMPORALITY,
         )
         self._self_metrics = SelfMetrics(self.stats)
         self._announcer = Announcer()
@@ -177,7 +172,7 @@ class Flushing(HeardOnce):
         waiting, shed = self._intake.waiting()
         in_lane, shed_by_lane = self._lane.waiting()
         waiting, shed = waiting + in_lane, shed + shed_by_lane
-        pipeline, late_comers = self._pipeline, self._refused
+        pipeline, late_comers = self._pipeline, self._refusals.late_comers
         if self._lifecycle.is_shut_down:  # nobody collects what still waits
             late_comers, waiting = late_comers + waiting, 0
         return stats_of(
@@ -268,14 +263,11 @@ class Flushing(HeardOnce):
 
     def refuse(self, values: Any) -> None:
         """Count values that came after the shutdown, and say it once. Never raises, waits for no flush."""
-        try:
-            count = len(values) if isinstance(values, Mapping) else 1
-        except Exception:
-            count = 1
-        with self._refusing:
-            first, self._refused = not self._refused, self._refused + count
-        if first:
-            _logger.warning("shutdown: Bridge.log: it is used after the shutdown")
+        self._refusals.values(values)
+
+    def leave_out(self, instruments: list[str]) -> None:
+        """Count and say that instruments are not collected any more: the SDK cannot do it."""
+        self._refusals.instruments(instruments)
 
     @uninterrupted
     def _export(self, metrics_data: MetricsData, deadline: float) -> MetricExportResult:
@@ -288,11 +280,11 @@ class Flushing(HeardOnce):
                 decoded = self._traces.added_to(decoded, metrics_data, self._pipeline.ledger)
             self.readership.say_of_rivals(self._pipeline.ledger)
             if self._lifecycle.is_shut_down:
-                self._refuse(decoded.samples)
+                self._refusals.samples(decoded.samples)
                 operation.error, operation.is_final = "already_shutdown", True
                 return MetricExportResult.FAILURE
             self._pipeline.describe("resource", described(metrics_data))
-            self._pipeline.describe("metrics", self._decoder.descriptions())
+            self._pipeline.describe("metrics", self.descriptions.news())
             until = self._pipeline.cut(decoded.collected_at)
             succeeded = self._pipeline.take(
                 decoded.samples, self._batches(until), until=until, deadline=deadline
@@ -337,14 +329,9 @@ class Flushing(HeardOnce):
         self._pipeline.tell_of_late()
         self._announcer.tell_of(self._pipeline.target.run)
 
-    def _refuse(self, samples: list[Sample]) -> None:
-        for sample in samples:
-            text = "its reader goes on collecting after the shutdown of WandbMetricExporter"
-            self._pipeline.ledger.reject("shutdown", f"source {sample.source!r}", text)
-
     def _collected(self, reader: MetricReader, timeout_millis: float) -> bool:
         try:
-            reader.collect(timeout_millis)
+            collect_what_can_be(reader, partial(reader.collect, timeout_millis), self.leave_out)
         except Exception:
             _logger.exception("could not collect what was recorded; it is tried again at the next interval")
             return False
@@ -352,13 +339,20 @@ class Flushing(HeardOnce):
 
     def new_decoder(self) -> Decoder:
         """The rules from collected metrics to samples, by the options of this exporter."""
-        decoder = Decoder(self.options.naming, self.options.priorities, self._pipeline.ledger)
+        decoder = Decoder(
+            self.options.naming, self.options.priorities, self._pipeline.ledger, self.descriptions
+        )
         if self.options.self_metrics:
             decoder.skipped_scopes -= {OWN_SCOPE}
         return decoder
 
     def _on_instrument(self, instrument: Instrument) -> None:
         self._flusher.start()
+
+    def _on_provider(self, instrument: Instrument) -> None:
+        if may_be_uncollectable(instrument):
+            # The thread of a reader that is not ours ends at the first collection that fails.
+            self._flusher.repeat(_CAREFUL_SECONDS)
 
     def _batches(self, until: float | None, *, everything: bool = False) -> Iterator[list[Sample | Bundle]]:
         return self._lane.batches(self._pipeline.ledger, until, everything=everything)
@@ -389,7 +383,7 @@ class Flushing(HeardOnce):
 
     def _renew(self) -> None:
         self._lock.renew()
-        self._refusing = threading.Lock()
+        self._refusals.after_fork()
         self._flusher.after_fork()
         self._self_metrics.after_fork()
         self._intake.clear()

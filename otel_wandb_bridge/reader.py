@@ -4,10 +4,12 @@ import os
 import threading
 import weakref
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from opentelemetry.sdk.metrics.export import MetricExporter, PeriodicExportingMetricReader
 
+from .record import collect_what_can_be
 from .record.sdk import renew_export_lock
 
 _PATIENCE_SECONDS = 2.0
@@ -22,10 +24,21 @@ class BridgeReader(PeriodicExportingMetricReader):
 
     May be shut down more than once: by the bridge, and by the provider when the program ends.
 
+    Args:
+        exporter: Where to.
+        export_interval_millis: How often.
+        leave_out: Told the names of instruments that cannot be collected (`collect_what_can_be`).
+
     Thread-safety: safe from any thread.
     """
 
-    def __init__(self, exporter: MetricExporter, export_interval_millis: float) -> None:
+    def __init__(
+        self,
+        exporter: MetricExporter,
+        export_interval_millis: float,
+        leave_out: Callable[[list[str]], None],
+    ) -> None:
+        self._leave_out = leave_out
         self._was_shut_down = False
         self._collecting = threading.RLock()  # reentrant: a callback that is being collected may fork
         self._is_held_for_fork = False
@@ -42,7 +55,7 @@ class BridgeReader(PeriodicExportingMetricReader):
     def collect(self, timeout_millis: float = 10_000) -> None:  # type: ignore[misc]
         """Collect, and have exported what was collected."""
         with self._collecting:
-            super().collect(timeout_millis)
+            collect_what_can_be(self, partial(super().collect, timeout_millis), self._leave_out)
 
     def shutdown(self, timeout_millis: float = 30_000, **kwargs: Any) -> None:
         """Collect a last time, and end."""

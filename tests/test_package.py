@@ -51,6 +51,7 @@ LAYERS = {
     "lifecycle": {"exit", "flush_lock", "pipeline", "record", "signals", "uninterrupted", "write"},
     "uninterrupted": set(),
     "reader": {"record"},
+    "refusals": {"flush_lock", "pipeline", "record", "records"},
     "pacer": {"uninterrupted"},
     "stats": {"ledger"},
     "selfmetrics": {"stats"},

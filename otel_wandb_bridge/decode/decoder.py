@@ -23,6 +23,7 @@ from ..attributes import (
 )
 from ..ledger import Ledger
 from ..records import Kind, Sample
+from .descriptions import Descriptions
 from .naming import Keys, Naming, UnusableKey, identity_of
 from .points import PlainPoints
 
@@ -53,15 +54,24 @@ class Decoder:
 
     The bridge's own metrics and the SDK's self-observation are left out.
 
+    Args:
+        naming: The rule for keys.
+        priorities: Those of sources whose measurements say none.
+        ledger: Where samples are counted.
+        descriptions: Told what each metric says of itself; None for its own.
+
     Thread-safety: none; the pipeline's lock guards it.
     """
 
-    def __init__(self, naming: Naming, priorities: Mapping[str, int], ledger: Ledger) -> None:
-        self._naming = naming
+    def __init__(
+        self,
+        naming: Naming,
+        priorities: Mapping[str, int],
+        ledger: Ledger,
+        descriptions: Descriptions | None = None,
+    ) -> None:
+        self.descriptions = Descriptions(naming) if descriptions is None else descriptions
         self._keys = Keys(naming, ledger)
-        self._described: set[tuple[str, str]] = set()
-        self._descriptions: dict[str, dict[str, Any]] = {}
-        self._new: set[str] = set()
         self._points = PlainPoints(ledger)
         self._origin = _Origin(None)
         self._priorities = dict(priorities)
@@ -82,39 +92,13 @@ class Decoder:
                     if seen.setdefault(id(metric.data), metric.name) != metric.name:
                         self._reject_foreign_data(metric, seen[id(metric.data)])
                         continue
-                    if (scope, metric.name) not in self._described and scope not in _OWN_SCOPES:
-                        self._describe(metric, scope)
+                    self.descriptions.note(metric, scope)
                     for point in metric.data.data_points:
                         collected_at = max(collected_at, point.time_unix_nano / 1e9)
                         if scope not in self.skipped_scopes:
                             self._point(metric, scope, point, samples)
         samples.sort(key=_measured_at)
         return Decoded(samples, collected_at)
-
-    def descriptions(self) -> dict[str, dict[str, Any]]:
-        """By key (without attributes), the unit, description and scope of each metric that is new since the
-        last call; several scopes of one key are a list.
-        """
-        new, self._new = self._new, set()
-        return {key: self._descriptions[key] for key in sorted(new)}
-
-    def _describe(self, metric: Metric, scope: str) -> None:
-        self._described.add((scope, metric.name))
-        try:
-            key = self._naming(metric.name, {})
-        except Exception:  # it may rely on attributes that there are none of
-            key = metric.name
-        if not isinstance(key, str) or not key:
-            return
-        said = {"unit": metric.unit, "description": metric.description, "scope": scope}
-        known = self._descriptions.get(key)
-        if known is None:
-            self._descriptions[key] = {name: text for name, text in said.items() if text}
-        elif scope:
-            scopes = known.get("scope", [])
-            scopes = {*(scopes if isinstance(scopes, list) else [scopes]), scope}
-            self._descriptions[key] = {**known, "scope": sorted(scopes) if len(scopes) > 1 else scope}
-        self._new.add(key)
 
     def _point(self, metric: Metric, scope: str, point: Any, samples: list[Sample]) -> None:
         exemplars = point.exemplars

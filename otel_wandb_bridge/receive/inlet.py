@@ -204,6 +204,7 @@ class Inlet:
             self._ordering.add(received.resource, received.collected_at, head, tail, self._clock())
         if self._memory is not None:
             self._memory.taken(number, parts)
+        pipeline.describe("metrics", self._exporter.descriptions.news())
         return self._released(pipeline)
 
     def _parts(

@@ -292,6 +292,7 @@ class Reconciler:
         highest = step + self._policy.max_step_jump
         sources = {name: each for name, each in self._watermark.sources.items() if each.highest <= highest}
         self._newest = max((each.highest for each in sources.values()), default=step)
+        self._totals.found_out(highest)
         for row in self._rows.pop_above(highest):
             self._lateness.note_leap(row.source, row.step or 0, row.samples)
             self._make_late(row)
@@ -310,8 +311,11 @@ class Reconciler:
             for rider in row.riders:
                 if type(rider) is Sample:
                     self._add_to_total(rider.kind, slot_key(rider.key, rider.source), row.step, rider.value)
-        else:
+        elif self._late.get(row.step) is None:
             self._late.adopt(row)
+        else:  # a leap to the same step was late before
+            row.late = True
+            self._further.append(row)
 
     def _note_progress(self, source: str, step: int) -> None:
         if self._newest is None or step > self._newest:

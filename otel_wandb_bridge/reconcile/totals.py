@@ -98,6 +98,19 @@ class Totals:
             series.base = sum(increments[:HISTORY], series.base)
             del steps[:HISTORY], increments[:HISTORY]
 
+    def found_out(self, highest: int) -> None:
+        """The steps above `highest` were none: what came at them counts from the newest of the others on."""
+        for series in self._series.values():
+            if series is None or not series.steps or series.steps[-1] <= highest:
+                continue
+            place = bisect_right(series.steps, highest)
+            leapt = sum(series.increments[place:])
+            del series.steps[place:], series.increments[place:]
+            if series.steps:
+                series.increments[-1] += leapt
+            else:
+                series.base += leapt
+
     def _known(self, at: SlotKey) -> _Series | None:
         try:
             return self._series[at]

@@ -18,6 +18,7 @@ from opentelemetry.sdk.metrics import (
     UpDownCounter,
     _Gauge,
 )
+from opentelemetry.sdk.metrics.export import AggregationTemporality
 from opentelemetry.sdk.metrics.view import Aggregation, DefaultAggregation, DropAggregation
 from opentelemetry.util.types import Attributes
 
@@ -35,6 +36,16 @@ INSTRUMENTS: tuple[type, ...] = (
     _Gauge,
 )
 """The seven instruments, as `preferred_aggregation` and `preferred_temporality` name them."""
+
+TEMPORALITY: dict[type, AggregationTemporality] = {
+    instrument: AggregationTemporality.CUMULATIVE
+    if instrument in (ObservableCounter, ObservableGauge, ObservableUpDownCounter)
+    else AggregationTemporality.DELTA
+    for instrument in INSTRUMENTS
+}
+"""What our exporters prefer: delta for what is recorded, so that the SDK lets go of a series (one for each
+step, where no view keeps the step out) once it is collected; cumulative for what is observed, since a
+callback says totals."""
 
 
 class KeepAll(Aggregation):

@@ -23,12 +23,23 @@ class Readership:
     them that records keeps its measurements; to the other, no instrument has anything to collect. Readers of
     other providers record other instruments.
 
+    Args:
+        intake: Where measurements are kept.
+        on_instrument: Told each instrument that records.
+        on_provider: Told the first instrument of each provider that does.
+
     Thread-safety: safe from any thread.
     """
 
-    def __init__(self, intake: Intake, on_instrument: Callable[[Instrument], None]) -> None:
+    def __init__(
+        self,
+        intake: Intake,
+        on_instrument: Callable[[Instrument], None],
+        on_provider: Callable[[Instrument], None] = lambda _: None,
+    ) -> None:
         self._intake = intake
         self._on_instrument = on_instrument
+        self._on_provider = on_provider
         self._lock = threading.RLock()  # reentrant: a finalizer may record in the midst of it
         self._made: list[StepAggregation] = []
         self._recording: weakref.WeakKeyDictionary[Any, StepAggregation] = weakref.WeakKeyDictionary()
@@ -68,6 +79,8 @@ class Readership:
             return True
         with self._lock:
             recording = self._recording.get(consumer)
+            if recording is None:
+                self._on_provider(instrument)
             if recording is None or (recording is not aggregation and not readers_of(recording)):
                 self._recording[consumer] = recording = aggregation
             elif recording is not aggregation:

@@ -3,6 +3,7 @@
 Each has no public way to the same thing; `tests/record/test_sdk.py` fails by name when one changes.
 """
 
+import inspect
 from collections.abc import Sequence
 from threading import Lock
 from typing import Any
@@ -87,6 +88,39 @@ def add_views(provider: MeterProvider, views: Sequence[View]) -> bool:
         return False
     configuration.views = (*configuration.views, *views)
     return True
+
+
+def is_aggregation_known(holder: Any) -> bool:
+    """Whether the SDK has a place for the aggregation of a view, or of one of a reader's streams.
+
+    It has one for its own and those derived from them. The abstract ones, which a class of one's own may be
+    derived from, are none.
+    """
+    aggregation = getattr(holder, "_aggregation", None)
+    return aggregation is None or any(
+        kind.__module__.startswith("opentelemetry.") and not inspect.isabstract(kind)
+        for kind in type(aggregation).__mro__
+    )
+
+
+def leave_out_unknown_aggregations(reader: MetricReader) -> list[str]:
+    """Have a reader forget the streams for whose aggregation the SDK has no place, and collect all others.
+
+    Nothing public takes an instrument, or a view, out of a provider.
+
+    Returns:
+        The names of the instruments; none where nothing is to be left out, or it cannot be done.
+    """
+    consumer = getattr(getattr(reader, "_collect", None), "__self__", None)
+    storage = getattr(consumer, "_reader_storages", {}).get(reader)
+    streams: Any = getattr(storage, "_instrument_view_instrument_matches", {})
+    names = []
+    for instrument, each in [*streams.items()]:
+        known = [stream for stream in each if is_aggregation_known(stream)]
+        if len(known) < len(each):
+            streams[instrument] = known
+            names.append(instrument.name)
+    return names
 
 
 def resource_of(provider: object) -> Resource | None:

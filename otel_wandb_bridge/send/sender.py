@@ -10,14 +10,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from opentelemetry.sdk.metrics import (
-    MeterProvider,
-    ObservableCounter,
-    ObservableGauge,
-    ObservableUpDownCounter,
-)
+from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import (
-    AggregationTemporality,
     MetricExporter,
     MetricExportResult,
     MetricsData,
@@ -30,7 +24,7 @@ from ..exit import before_exit
 from ..flusher import Flusher
 from ..ledger import Ledger
 from ..process_resource import process_attributes
-from ..record import INSTRUMENTS, DirectLane, Intake, StepAggregation
+from ..record import INSTRUMENTS, TEMPORALITY, DirectLane, Intake, StepAggregation, say_uncollectable
 from ..record.sdk import readers_of
 from ..selfmetrics import SelfMetrics, data_points_in
 from ..signals import protect, release, tidy
@@ -41,7 +35,6 @@ from .outbox import Outbox
 from .parcels import collected_at, parcels_of, points_of, samples_in, shed_in
 
 _logger = logging.getLogger("otel_wandb_bridge")
-_OBSERVABLE = (ObservableCounter, ObservableGauge, ObservableUpDownCounter)
 _OF_A_PROCESS = (SERVICE_INSTANCE_ID, PROCESS_PID)
 EXIT_SECONDS = 10.0
 """How long the end of a program waits for the receiver at most."""
@@ -80,13 +73,7 @@ class Sender(MetricExporter):
         self._refused = 0
         self._aggregation = StepAggregation(self._intake, lambda _: self._flusher.start())
         super().__init__(
-            # As WandbMetricExporter: what is recorded is let go of once it is sent.
-            preferred_temporality={
-                instrument: AggregationTemporality.CUMULATIVE
-                if instrument in _OBSERVABLE
-                else AggregationTemporality.DELTA
-                for instrument in INSTRUMENTS
-            },
+            preferred_temporality=TEMPORALITY,
             preferred_aggregation=dict.fromkeys(INSTRUMENTS, self._aggregation),
         )
         self._self_metrics = SelfMetrics(self.stats)
@@ -144,6 +131,11 @@ class Sender(MetricExporter):
                 late_comers, waiting = late_comers + waiting, 0
             pending = self._outbox.waiting
             return stats_of(self._ledger, waiting=waiting, shed=shed, pending=pending, refused=late_comers)
+
+    def leave_out(self, instruments: list[str]) -> None:
+        """Count and say that instruments are not collected any more: the SDK cannot do it."""
+        with self._lock:
+            say_uncollectable(instruments, self._ledger)
 
     @property
     def run(self) -> None:

@@ -30,8 +30,8 @@ from opentelemetry.sdk.metrics.view import (
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
-from otel_wandb_bridge.attributes import LANE_SCOPE, OBSERVED, OWN_SCOPE, SETTLED_STEP, SHED
-from otel_wandb_bridge.decode import Decoder, default_naming
+from otel_wandb_bridge.attributes import LANE_SCOPE, OBSERVED, OWN_SCOPE, SENT_SCOPE, SETTLED_STEP, SHED
+from otel_wandb_bridge.decode import Decoder, default_naming, descriptions
 from otel_wandb_bridge.ledger import Ledger
 from otel_wandb_bridge.record import (
     INSTRUMENTS,
@@ -600,31 +600,39 @@ def test_a_metric_is_described_once():
     assert {
         "latency/queue": {"unit": "ms", "description": "Time in the queue", "scope": "trainer"},
         "tokens": {"scope": "trainer"},
-    } == decoding.decoder.descriptions()
+    } == decoding.decoder.descriptions.news()
     decoding.provider.get_meter("a").create_counter("tokens", unit="1").add(1)
     decoding.samples()
-    assert {"tokens": {"scope": ["a", "trainer"]}} == decoding.decoder.descriptions()
+    assert {"tokens": {"scope": ["a", "trainer"]}} == decoding.decoder.descriptions.news()
     meter.create_counter("tokens").add(1)
     decoding.samples()
-    assert {} == decoding.decoder.descriptions()
+    assert {} == decoding.decoder.descriptions.news()
 
 
-@pytest.mark.parametrize("scope", [OWN_SCOPE, LANE_SCOPE, "opentelemetry-sdk"])
-def test_what_is_not_written_is_not_described(scope):
-    """The bridge's own metrics."""
+@pytest.mark.parametrize("scope", [OWN_SCOPE, LANE_SCOPE, SENT_SCOPE, "opentelemetry-sdk"])
+def test_what_has_nothing_to_say_is_not_described(scope):
+    """The bridge's own metrics, and calls of `Bridge.log`."""
     decoding = Decoding()
     decoding.of(gauge(1.0), scope=scope)
-    assert {} == decoding.decoder.descriptions()
+    assert {} == decoding.decoder.descriptions.news()
 
 
 def test_a_naming_that_cannot_do_without_attributes_is_no_obstacle():
     """The metric's own name stands; a key that is none is left out."""
     decoding = Decoding(naming=lambda name, attributes: f"{name}/{attributes['rank']}")
     assert ["loss/0"] == [sample.key for sample in decoding.of(gauge(1.0, {"rank": 0}))]
-    assert {"loss": {"scope": "trainer"}} == decoding.decoder.descriptions()
+    assert {"loss": {"scope": "trainer"}} == decoding.decoder.descriptions.news()
     decoding = Decoding(naming=lambda *_: None)
     decoding.of(gauge(1.0))
-    assert {} == decoding.decoder.descriptions()
+    assert {} == decoding.decoder.descriptions.news()
+
+
+def test_ever_new_metrics_are_not_described_without_end(monkeypatch):
+    """The config of the run is no place for them."""
+    monkeypatch.setattr(descriptions, "MOST_METRICS", 2)
+    decoding = Decoding()
+    decoding.of(*(gauge(1.0, name=name) for name in "abc"))
+    assert ["a", "b"] == [*decoding.decoder.descriptions.news()]
 
 
 class Foreign(Aggregation):

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 import pytest
 from google.protobuf.json_format import MessageToDict
 from google.rpc.status_pb2 import Status
+from opentelemetry.proto.metrics.v1.metrics_pb2 import Metric
 from otlp_sender import JSON, NOW, SECOND, gauge_of, post, post_gzip, request_of, send, series
 
 CUT = gzip.compress(b"x" * 99)[:-9]
@@ -42,6 +43,21 @@ def test_a_request_in_json_ends_in_rows(receiver, run):
     assert JSON == answer.headers["content-type"]
     receiver.force_flush()
     assert VALUES == series(run, "loss")
+
+
+def test_what_a_metric_of_another_process_says_of_itself_is_in_the_config(receiver, run):
+    """Unit, description and scope: of measurements and of plain points, of several processes once."""
+    latency, load = gauge_of("latency.queue", VALUES), Metric(name="load", unit="1")
+    latency.unit, latency.description = "ms", "Time in the queue"
+    load.gauge.data_points.add(time_unix_nano=NOW, as_double=0.5)
+    for instance in "ab":
+        post(receiver, request_of(latency, load, instance=instance, scope="server")).message()
+    post(receiver, request_of(load, instance="c", scope="host")).message()
+    receiver.force_flush()
+    assert {
+        "latency/queue": {"unit": "ms", "description": "Time in the queue", "scope": "server"},
+        "load": {"unit": "1", "scope": ["host", "server"]},
+    } == run.config["otel"]["metrics"]
 
 
 def test_an_empty_request_is_a_success(receiver):

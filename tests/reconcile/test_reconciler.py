@@ -218,6 +218,16 @@ def test_a_leap_does_not_drag_the_watermark_along(caplog):
     assert "max_step_jump" in caplog.text
 
 
+def test_two_leaps_to_one_step_that_are_found_out_one_after_the_other_are_two_rows():
+    """The second does not take the place of the first."""
+    bench = Bench(max_step_jump=3)
+    for step in (9, 1, 4, 7, 9, 5):
+        bench.add("trainer", step, loss=bench.made)
+    rows = bench.rows(everything=True)
+    assert [(9, 0), (9, 4), (1, 1), (4, 2), (5, 5), (7, 3)] == [(step, row["loss"]) for step, row in rows]
+    assert 0 == bench.reconciler.pending
+
+
 def test_past_max_pending_the_lowest_rows_are_committed_early():
     """Their stragglers become late, not lost."""
     bench = Bench(max_pending=2, hold=100.0)

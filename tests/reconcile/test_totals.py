@@ -124,6 +124,16 @@ def test_a_leap_that_is_found_out_afterwards_counts_from_now_on(late):
     assert [(2, {"tokens": 19})] == counting.values()
 
 
+def test_a_leap_that_was_shed_before_it_was_found_out_counts_from_now_on():
+    """It is in the totals by then, at a step that the run never comes to."""
+    counting = Counting(max_step_jump=1000)
+    counting.count(1_700_000_000, tokens=5)
+    assert 1 == counting.reconciler.shed(1)
+    counting.count(1, tokens=10)
+    counting.count(2, tokens=1)
+    assert [(1, {"tokens": 15}), (2, {"tokens": 16})] == counting.values()
+
+
 def test_a_rider_counts_in_the_row_that_it_goes_with():
     """An increment without a step lands in the newest row."""
     counting = Counting()

@@ -16,6 +16,7 @@ from opentelemetry.sdk.metrics.export import (
     AggregationTemporality,
     ConsoleMetricExporter,
     InMemoryMetricReader,
+    NumberDataPoint,
     PeriodicExportingMetricReader,
 )
 from opentelemetry.sdk.metrics.view import (
@@ -35,6 +36,8 @@ from otel_wandb_bridge.record import INSTRUMENTS, Intake, StepAggregation, step_
 from otel_wandb_bridge.record.sdk import (
     add_views,
     consumer_of,
+    is_aggregation_known,
+    leave_out_unknown_aggregations,
     readers_of,
     renew_export_lock,
     resource_of,
@@ -277,3 +280,53 @@ def test_the_lock_around_the_export_can_be_renewed():
     renew_export_lock(reader)
     assert getattr(reader, "_export_lock", None) is not before, "_export_lock of the reader has gone"
     reader.shutdown()
+
+
+class Unknown(Aggregation):
+    """An aggregation for which the SDK has no place."""
+
+    def _create_aggregation(self, *_):
+        return self
+
+    def aggregate(self, *_):
+        """Take a measurement."""
+
+    def collect(self, *_):
+        return NumberDataPoint({}, 0, 1, 5)
+
+
+class Derived(SumAggregation):
+    """One that ends in what the SDK knows."""
+
+
+def test_the_aggregations_of_the_sdk_are_known_and_others_are_not():
+    """Of views and of streams, and what is derived from the SDK's, too."""
+    assert not is_aggregation_known(View(instrument_name="a", aggregation=Unknown())), (
+        "View._aggregation has another name"
+    )
+    for kind in (*AGGREGATIONS, Derived):
+        assert is_aggregation_known(View(instrument_name="a", aggregation=kind()))
+    assert is_aggregation_known(View(instrument_name="a"))
+
+
+def test_an_unknown_aggregation_is_left_out_of_a_reader():
+    """After that, the reader collects all else; before, the SDK raises."""
+    recorder = Recorder(views=[View(instrument_name="latency", aggregation=Unknown())])
+    recorder.meter.create_histogram("latency").record(1)
+    recorder.meter.create_counter("tokens").add(1)
+    with pytest.raises(Exception, match="data"):
+        recorder.reader.collect()
+    assert ["latency"] == leave_out_unknown_aggregations(recorder.reader), (
+        "one of MetricReader._collect, _reader_storages, _instrument_view_instrument_matches, _aggregation "
+        "has changed"
+    )
+    recorder.meter.create_histogram("latency").record(1)
+    assert [] == leave_out_unknown_aggregations(recorder.reader)
+    data = recorder.reader.get_metrics_data()
+    metrics = [each for scope in data.resource_metrics[0].scope_metrics for each in scope.metrics]
+    assert ["tokens"] == [metric.name for metric in metrics]
+
+
+def test_a_reader_of_no_provider_has_nothing_to_leave_out():
+    """It does not even collect."""
+    assert [] == leave_out_unknown_aggregations(InMemoryMetricReader())

@@ -1,6 +1,7 @@
 """A worker: `configure(endpoint=…)` sends what is recorded to the process that owns the run."""
 
 import json
+import math
 import os
 import subprocess
 import sys
@@ -9,9 +10,15 @@ import threading
 
 import pytest
 from opentelemetry import metrics
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import NumberDataPoint
+from opentelemetry.sdk.metrics.view import Aggregation, View
+from opentelemetry.sdk.resources import Resource
 from receiver_double import attributes_of
 
 from otel_wandb_bridge import configure, step_aggregation, training_step
+from otel_wandb_bridge.reader import BridgeReader
+from otel_wandb_bridge.send import Sender
 from otel_wandb_bridge.send.transport import checked, exporter_to
 
 # Those of 1.28, which the lowest SDK goes with, cannot encode exemplars without a span.
@@ -65,6 +72,34 @@ def test_what_the_environment_says_of_the_process_goes_before_what_is_found(rece
     with worker(receiver) as bridge:
         bridge.meter_provider.get_meter("trainer").create_gauge("loss").set(1.0)
     assert "mine" == next(receiver.points())[0]["service.instance.id"]
+
+
+class Foreign(Aggregation):
+    """An aggregation of the user's own, whose points the SDK cannot place."""
+
+    def _create_aggregation(self, *_):
+        return self
+
+    def aggregate(self, *_):
+        """Take a measurement."""
+
+    def collect(self, *_):
+        return NumberDataPoint({}, 0, 1, 5)
+
+
+def test_an_instrument_that_cannot_be_collected_keeps_no_other_from_being_sent(receiver, caplog):
+    """It is left out by name, and counted."""
+    sender = Sender(exporter_to(receiver.endpoint), Resource({}))
+    reader = BridgeReader(sender, math.inf, sender.leave_out)
+    views = [View(instrument_name="latency", aggregation=Foreign())]
+    meter = MeterProvider([reader], views=views, shutdown_on_exit=False).get_meter("trainer")
+    meter.create_histogram("latency").record(3, {"step": 1})
+    meter.create_counter("tokens").add(7, {"step": 1})
+    reader.collect()
+    sender.shutdown()
+    assert [(1, 7)] == receiver.samples("tokens")
+    assert ({"aggregation": 1}, True) == (sender.stats().rejected_reasons, sender.stats().is_conserved())
+    assert "instrument 'latency': the SDK does not know the aggregation of its view" in caplog.text
 
 
 def test_the_numbers_of_log_cross_with_step_source_and_priority(receiver):

@@ -1,0 +1,57 @@
+"""What can have no place in a row, whatever it says: it comes too late, or the SDK cannot collect it."""
+
+import logging
+import threading
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from .flush_lock import FlushLock
+from .pipeline import Pipeline
+from .record import say_uncollectable
+from .records import Sample
+
+_logger = logging.getLogger("otel_wandb_bridge")
+
+
+class Refusals:
+    """Counts it, and says it once.
+
+    Args:
+        pipeline: Whose ledger has the counts.
+        lock: The lock around every flush.
+
+    Thread-safety: safe from any thread.
+    """
+
+    def __init__(self, pipeline: Pipeline, lock: FlushLock) -> None:
+        self._pipeline = pipeline
+        self._lock = lock
+        self._refusing = threading.Lock()
+        self.late_comers = 0
+        """How many values came by `Bridge.log` after the shutdown."""
+
+    def values(self, values: Any) -> None:
+        """Values came after the shutdown. Never raises, waits for no flush."""
+        try:
+            count = len(values) if isinstance(values, Mapping) else 1
+        except Exception:
+            count = 1
+        with self._refusing:
+            first, self.late_comers = not self.late_comers, self.late_comers + count
+        if first:
+            _logger.warning("shutdown: Bridge.log: it is used after the shutdown")
+
+    def samples(self, samples: Iterable[Sample]) -> None:
+        """Samples were collected after the shutdown. The lock is held."""
+        for sample in samples:
+            text = "its reader goes on collecting after the shutdown of WandbMetricExporter"
+            self._pipeline.ledger.reject("shutdown", f"source {sample.source!r}", text)
+
+    def instruments(self, names: Iterable[str]) -> None:
+        """Instruments had to be left out of a collection: the SDK cannot collect them."""
+        with self._lock.held():
+            say_uncollectable(names, self._pipeline.ledger)
+
+    def after_fork(self) -> None:
+        """In a forked child: a thread that is not there any more may have held the lock."""
+        self._refusing = threading.Lock()

@@ -92,13 +92,16 @@ def test_zero_code_by_the_configuration_file(run_example):
 
 
 def test_reward_service(run_example):
-    """What the service measures of each request is in the row of the step that caused it."""
+    """What service and client measure of each request is in the row of the step that caused it."""
     _, files = run_example("reward_service.py")
     rows_of = {("reward" in rows[0]): rows for rows in map(read_rows, files)}
     assert {step: step / 10 for step in range(5)} == series(rows_of[True], "reward")
     keys = {key for row in rows_of[False] for key in row}
     (duration,) = [key for key in keys if re.match(r"http/server/.*duration.*/count", key)]
     assert dict.fromkeys(range(5), 1) == series(rows_of[False], duration)
+    keys = {key for row in rows_of[True] for key in row}
+    (duration,) = [key for key in keys if re.match(r"http/client/.*duration.*/count", key)]
+    assert dict.fromkeys(range(5), 1) == series(rows_of[True], duration)
 
 
 @pytest.mark.skipif(SDK < (1, 29), reason="an OTLP exporter of 1.28 cannot encode exemplars without a span")

@@ -4,28 +4,16 @@ import math
 import threading
 
 import pytest
+from foreign_aggregation import ForeignAggregation
 from opentelemetry.sdk.metrics import MeterProvider
-from opentelemetry.sdk.metrics.export import NumberDataPoint, PeriodicExportingMetricReader
-from opentelemetry.sdk.metrics.view import Aggregation, View
+from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
+from opentelemetry.sdk.metrics.view import View
 
 from otel_wandb_bridge import WandbMetricExporter, flushing, step_views
 from otel_wandb_bridge.reader import BridgeReader
 from otel_wandb_bridge.testing import FakeRun
 
 LINE = "aggregation: instrument 'latency': the SDK does not know the aggregation of its view, and cannot"
-
-
-class Foreign(Aggregation):
-    """An aggregation of the user's own, whose points the SDK cannot place."""
-
-    def _create_aggregation(self, *_):
-        return self
-
-    def aggregate(self, *_):
-        """Take a measurement."""
-
-    def collect(self, *_):
-        return NumberDataPoint({}, 0, 1, 5)
 
 
 def ours(exporter, interval=math.inf):
@@ -39,7 +27,7 @@ class Program:
         self.run = FakeRun()
         self.exporter = WandbMetricExporter(self.run)
         self.reader = reader_for(self.exporter)
-        views = [View(instrument_name="latency", aggregation=Foreign()), *views]
+        views = [View(instrument_name="latency", aggregation=ForeignAggregation()), *views]
         provider = MeterProvider([self.reader], views=views, shutdown_on_exit=False)
         self.meter = provider.get_meter("trainer")
         self.latency, self.tokens = (

@@ -4,6 +4,7 @@ import logging
 import math
 
 import pytest
+from foreign_aggregation import ForeignAggregation
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from opentelemetry.metrics import Observation
@@ -22,7 +23,6 @@ from opentelemetry.sdk.metrics.export import (
     Sum,
 )
 from opentelemetry.sdk.metrics.view import (
-    Aggregation,
     ExplicitBucketHistogramAggregation,
     ExponentialBucketHistogramAggregation,
     View,
@@ -635,22 +635,9 @@ def test_ever_new_metrics_are_not_described_without_end(monkeypatch):
     assert ["a", "b"] == [*decoding.decoder.descriptions.news()]
 
 
-class Foreign(Aggregation):
-    """An aggregation of the user's own, whose points the SDK cannot place."""
-
-    def _create_aggregation(self, *_):
-        return self
-
-    def aggregate(self, *_):
-        """Take a measurement."""
-
-    def collect(self, *_):
-        return NumberDataPoint({}, 0, 1, 5)
-
-
 def test_an_aggregation_that_the_sdk_does_not_know_is_rejected_and_said(caplog):
     """It would give out the data of the instrument before under another name."""
-    decoding = Decoding(views=[View(instrument_name="latency", aggregation=Foreign())])
+    decoding = Decoding(views=[View(instrument_name="latency", aggregation=ForeignAggregation())])
     decoding.meter.create_counter("tokens").add(7, {"step": 1})
     decoding.meter.create_histogram("latency").record(3, {"step": 1})
     assert [("tokens", 1, 7)] == brief(decoding.samples())

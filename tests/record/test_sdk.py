@@ -8,6 +8,7 @@ import inspect
 import opentelemetry.sdk.metrics
 import opentelemetry.sdk.version
 import pytest
+from foreign_aggregation import ForeignAggregation
 from opentelemetry.context import Context
 from opentelemetry.metrics import NoOpMeterProvider
 from opentelemetry.sdk._logs import LoggerProvider
@@ -16,7 +17,6 @@ from opentelemetry.sdk.metrics.export import (
     AggregationTemporality,
     ConsoleMetricExporter,
     InMemoryMetricReader,
-    NumberDataPoint,
     PeriodicExportingMetricReader,
 )
 from opentelemetry.sdk.metrics.view import (
@@ -282,26 +282,13 @@ def test_the_lock_around_the_export_can_be_renewed():
     reader.shutdown()
 
 
-class Unknown(Aggregation):
-    """An aggregation for which the SDK has no place."""
-
-    def _create_aggregation(self, *_):
-        return self
-
-    def aggregate(self, *_):
-        """Take a measurement."""
-
-    def collect(self, *_):
-        return NumberDataPoint({}, 0, 1, 5)
-
-
 class Derived(SumAggregation):
     """One that ends in what the SDK knows."""
 
 
 def test_the_aggregations_of_the_sdk_are_known_and_others_are_not():
     """Of views and of streams, and what is derived from the SDK's, too."""
-    assert not is_aggregation_known(View(instrument_name="a", aggregation=Unknown())), (
+    assert not is_aggregation_known(View(instrument_name="a", aggregation=ForeignAggregation())), (
         "View._aggregation has another name"
     )
     for kind in (*AGGREGATIONS, Derived):
@@ -311,7 +298,7 @@ def test_the_aggregations_of_the_sdk_are_known_and_others_are_not():
 
 def test_an_unknown_aggregation_is_left_out_of_a_reader():
     """After that, the reader collects all else; before, the SDK raises."""
-    recorder = Recorder(views=[View(instrument_name="latency", aggregation=Unknown())])
+    recorder = Recorder(views=[View(instrument_name="latency", aggregation=ForeignAggregation())])
     recorder.meter.create_histogram("latency").record(1)
     recorder.meter.create_counter("tokens").add(1)
     with pytest.raises(Exception, match="data"):

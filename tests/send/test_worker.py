@@ -9,10 +9,10 @@ import textwrap
 import threading
 
 import pytest
+from foreign_aggregation import ForeignAggregation
 from opentelemetry import metrics
 from opentelemetry.sdk.metrics import MeterProvider
-from opentelemetry.sdk.metrics.export import NumberDataPoint
-from opentelemetry.sdk.metrics.view import Aggregation, View
+from opentelemetry.sdk.metrics.view import View
 from opentelemetry.sdk.resources import Resource
 from receiver_double import attributes_of
 
@@ -74,24 +74,11 @@ def test_what_the_environment_says_of_the_process_goes_before_what_is_found(rece
     assert "mine" == next(receiver.points())[0]["service.instance.id"]
 
 
-class Foreign(Aggregation):
-    """An aggregation of the user's own, whose points the SDK cannot place."""
-
-    def _create_aggregation(self, *_):
-        return self
-
-    def aggregate(self, *_):
-        """Take a measurement."""
-
-    def collect(self, *_):
-        return NumberDataPoint({}, 0, 1, 5)
-
-
 def test_an_instrument_that_cannot_be_collected_keeps_no_other_from_being_sent(receiver, caplog):
     """It is left out by name, and counted."""
     sender = Sender(exporter_to(receiver.endpoint), Resource({}))
     reader = BridgeReader(sender, math.inf, sender.leave_out)
-    views = [View(instrument_name="latency", aggregation=Foreign())]
+    views = [View(instrument_name="latency", aggregation=ForeignAggregation())]
     meter = MeterProvider([reader], views=views, shutdown_on_exit=False).get_meter("trainer")
     meter.create_histogram("latency").record(3, {"step": 1})
     meter.create_counter("tokens").add(7, {"step": 1})

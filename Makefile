@@ -59,12 +59,9 @@ $(LOWEST)/.ready: pyproject.toml tests/lowest.txt
 
 # tests/lowest_leaves_out.txt names what old versions cannot do: two scripts call `configure` again and again, which
 # adds a reader to the global provider (SDK 1.43); children forked beside wandb 0.18 break the parent's connection to its
-# service, and a spawned one cannot unpickle the run; its disabled run prints a warning; it announces one page of
-# HTML twice where it logs by itself; it cannot start another service after one was killed, and raises
-# where its own log finds no room on the disk.
-# In its file, a key that a glob matches stands as if it had been defined by name; no other process can take its run
-# along, so none writes for it; a teardown ends otherwise. The test of interrupted flushes takes readers off a provider
-# (SDK 1.43).
+# service, and a spawned one cannot unpickle the run; its disabled run prints a warning; it cannot start another
+# service after one was killed, and raises where its own log finds no room on the disk. In its file, a key that a glob
+# matches stands as if it had been defined by name; no other process can take its run along, so none writes for it.
 lowest: $(LOWEST)/.ready
 	$(LOWEST)/bin/python -m pytest --numprocesses 2 --dist loadfile @tests/lowest_leaves_out.txt $(ARGS)
 

@@ -13,7 +13,7 @@ import tempfile
 import nox
 
 nox.options.error_on_missing_interpreters = False
-nox.options.default_venv_backend = "venv"
+nox.options.default_venv_backend = "uv|venv"  # uv where it is there: pip may take minutes
 
 # These have no wheels for later Pythons in the versions that are pinned; pip takes later ones.
 WITHOUT_OLD_WHEELS = ("3.12", "3.13")

@@ -119,11 +119,15 @@ run = init("torn down")
 run.log({"a": 1}, step=3)
 run.log({"a": 2}, step=1)
 wandb.teardown()
-outcomes = [outcome(log) for log in (run.log, wandb.log)]
-run = init("afterwards")
+report(outcomes=[outcome(log) for log in (run.log, wandb.log)])
+try:
+    run = init("afterwards")
+except BrokenPipeError:  # after a teardown, wandb 0.18 makes no run any more
+    report(afterwards=[])
+    os._exit(0)
 run.log({"a": 1}, step=3)
 run.log({"a": 2}, step=1)
-report(outcomes=outcomes)
+report(afterwards=["afterwards"])
 run.finish()
 """
 
@@ -132,8 +136,8 @@ def test_a_teardown_loses_nothing_and_ends_as_it_does_in_wandb(run_program):
     """What was logged is written before; what is logged afterwards is W&B's to refuse."""
     native = run_program(TORN_DOWN)
     patched = run_program(f"patch_wandb_log(flush_interval=NEVER)\n{TORN_DOWN}")
-    assert native.facts["outcomes"] == patched.facts["outcomes"]
-    for name in ("torn down", "afterwards"):
+    assert native.facts == patched.facts
+    for name in ("torn down", *native.facts["afterwards"]):
         assert {1: 2, 3: 1} == patched.runs[name].by_step("a")
 
 

@@ -79,7 +79,7 @@ def configure(
             provider for this bridge alone.
         options: Those of `WandbMetricExporter`: `step_metric`, `step_keys`, `late`, `hold`, `disorder`,
             `max_pending`, `max_step_jump`, `priorities`, `gating`, `expected_sources`, `reduce`, `counters`,
-            `writer`, `signal_grace`, `histograms`, `naming`.
+            `writer`, `signal_grace`, `histograms`, `naming`, `journal`.
             Of a worker: `max_pending`, `protocol` (`http/protobuf` or `grpc`; by default as
             `OTEL_EXPORTER_OTLP_PROTOCOL` says) and `headers` (as `OTEL_EXPORTER_OTLP_HEADERS` says).
 

@@ -27,8 +27,15 @@ class Memory(Protocol):
     def starting_step(self) -> int:
         """The first `_step` that the run does not have, as far as is known here."""
 
+    @property
+    def committed(self) -> int | None:
+        """The highest step of a row that was not late; None: not known here."""
+
     def total(self, key: str) -> Any:
         """What a running total has come to in the rows that the run has; None: not known here."""
 
-    def note(self, rows: Sequence[tuple[Row, int]]) -> None:
-        """Rows are about to be written, each with its `_step`. What this raises, the writing raises."""
+    def note(self, rows: Sequence[tuple[Row, int | None]]) -> None:
+        """Rows are about to be written, each with its `_step` (None: W&B numbers it).
+
+        What this raises, the writing raises.
+        """

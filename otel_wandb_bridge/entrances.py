@@ -4,7 +4,8 @@ from collections.abc import Callable
 
 from .entrance import Entrance, Memory
 from .flush_lock import FlushLock
-from .pipeline import Pipeline, Standing
+from .pipeline import Pipeline
+from .reconcile.standing import Standing
 from .records import Sample
 
 

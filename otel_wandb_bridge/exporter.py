@@ -1,5 +1,6 @@
 """The exporter, as OpenTelemetry and its users see it."""
 
+import os
 import time
 import weakref
 from collections.abc import Callable, Collection, Mapping
@@ -8,6 +9,7 @@ from . import options
 from .decode import Naming
 from .flushing import Flushing
 from .records import Sample
+from .uninterrupted import uninterrupted
 from .write import Run
 
 _living: "weakref.WeakSet[WandbMetricExporter]" = weakref.WeakSet()
@@ -67,6 +69,10 @@ class WandbMetricExporter(Flushing):
             row, under `trace_id`. Default False.
         self_metrics: Write the bridge's own counts to the run, too. Default False.
         summary_counts: Put the counts into the run's summary under `bridge/` when it ends. Default False.
+        journal: A file in which the tail of the run survives the end of the process, SIGKILL too: what was
+            flushed and W&B may not have stored. Started again on it, with the same run (the same id;
+            `wandb.init(id=…, resume="allow")`), the program writes first what is missing, and nothing twice.
+            Default: none is kept.
         clock: Seconds that never go back, for `hold`. Default `time.monotonic`; tests inject their own.
 
     Raises:
@@ -102,6 +108,7 @@ class WandbMetricExporter(Flushing):
         summary_counts: bool | None = None,
         trace_ids: bool | None = None,
         self_metrics: bool | None = None,
+        journal: str | os.PathLike[str] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         resolved = options.resolve(
@@ -126,9 +133,16 @@ class WandbMetricExporter(Flushing):
             summary_counts=summary_counts,
             trace_ids=trace_ids,
             self_metrics=self_metrics,
+            journal=journal,
         )
         super().__init__(run, resolved, clock)
         _living.add(self)
+
+    @uninterrupted
+    def first_step(self) -> int:
+        """Where a count of steps goes on, after what the journal has of the run; 0 without one."""
+        with self._lock.held():
+            return self._pipeline.first_step()
 
 
 def exporter_of(run: Run) -> WandbMetricExporter | None:

@@ -10,12 +10,14 @@ class FlushLock:
 
     Args:
         after: Called when a flush is over and the lock is free again.
+        at_end: Called before that, while the lock is still held. It must not raise.
 
     Thread-safety: safe from any thread.
     """
 
-    def __init__(self, after: Callable[[], None]) -> None:
+    def __init__(self, after: Callable[[], None], at_end: Callable[[], None] = lambda: None) -> None:
         self._after = after
+        self._at_end = at_end
         self.renew()
 
     def renew(self) -> None:
@@ -40,6 +42,8 @@ class FlushLock:
         try:
             yield True
         finally:
+            if before is None:
+                self._at_end()
             self._holder = before
             self._lock.release()
         if before is None:

@@ -67,7 +67,7 @@ class Flushing(HeardOnce):
         self.options = options
         self._strictness = Strictness() if self.options.strict else None
         self._clock = clock
-        self._lock = FlushLock(self._after_flush)
+        self._lock = FlushLock(self._after_flush, lambda: self._pipeline.settle())
         self._pipeline = Pipeline(run, self.options, clock)
         self.descriptions = Descriptions(options.naming)
         self._decoder = self.new_decoder()

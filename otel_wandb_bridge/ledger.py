@@ -43,6 +43,9 @@ class Ledger:
     successful_flushes: int = 0
     failed_flushes: int = 0
     service_errors: int = 0
+    restored: int = 0
+    unjournaled: int = 0
+    journal_errors: int = 0
 
     _said: set[tuple[str, str]] = field(default_factory=set)
 

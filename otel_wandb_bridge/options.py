@@ -47,6 +47,7 @@ class Options:
     trace_ids: bool = False
     self_metrics: bool = False
     on_late: Callable[[Sample], None] | None = None
+    journal: str | os.PathLike[str] | None = None
 
     def __post_init__(self) -> None:
         key = self.step_metric
@@ -62,6 +63,8 @@ class Options:
             raise TypeError(f"naming must be a function of a name and attributes; got {self.naming!r}")
         if self.on_late is not None and not callable(self.on_late):
             raise TypeError(f"on_late must be a function of a late sample; got {self.on_late!r}")
+        if self.journal is not None and not isinstance(self.journal, (str, os.PathLike)):
+            raise TypeError(f"journal must be the path of a file; got {self.journal!r}")
         for option in ("strict", "summary_counts", "trace_ids", "self_metrics"):
             if not isinstance(getattr(self, option), bool):
                 raise TypeError(f"{option} must be True or False; got {getattr(self, option)!r}")
@@ -192,6 +195,7 @@ _PARSERS: dict[str, Callable[[str], Any]] = {
     "self_metrics": _flag_in,
     "counters": lambda text: _counters(_by_key_in(text)),
     "writer": str,
+    "journal": str,
     "histograms": lambda text: _histograms(_by_key_in(text)),
 }
 

@@ -5,14 +5,16 @@ import time
 from bisect import bisect_right
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Any
 
 from .admission import Admission
 from .entrance import Memory
+from .journaling import Journaling
 from .ledger import Ledger
 from .options import Options
 from .pacer import Pacer
 from .reconcile import Reconciler
+from .reconcile.standing import Standing, standing_of
 from .records import Bundle, Row, Sample
 from .sources import Process
 from .verdict import Verdict
@@ -22,15 +24,6 @@ _DEFERRED_SECONDS = 1.0
 _SET_BACK_SECONDS = 0.01
 ALL = float("inf")
 _NO_RUN = "there is no run (no wandb.init, or the run is over)"
-
-
-class Standing(NamedTuple):
-    """How far all have come."""
-
-    watermark: int | None
-    """The step up to which, inclusive, everything is done."""
-    sources: dict[str, int]
-    """The highest step of each source."""
 
 
 class Pipeline:
@@ -58,9 +51,10 @@ class Pipeline:
         self._is_described = True
         self.interrupted_by: str | None = None
         """What kept the last commit from its end: the name of an exception's class, or `timeout`."""
-        self._start_over()
         self.memory: Memory | None = None
         """What is known of the rows of a run that is resumed, and is told of those to come."""
+        self._journaling = Journaling(options, self.ledger, self.target)
+        self._start_over()
         self._received = 0
         self.through = 0
         """The number of the last release of an entrance that was taken in."""
@@ -75,7 +69,8 @@ class Pipeline:
     @property
     def pending(self) -> int:
         """How many samples were taken in and wait to be written."""
-        return self._reconciler.pending + len(self._deferred) + self.unconfirmed
+        waiting = self._reconciler.pending + len(self._deferred) + self.unconfirmed
+        return waiting + self._journaling.pending
 
     @property
     def unconfirmed(self) -> int:
@@ -192,25 +187,21 @@ class Pipeline:
         if writer is None:
             self._shed_what_is_too_much()
             return True
-        if not self._writer_is_known:
-            self._writer_is_known = True
-            self._start(writer)
-            if self._writer == "process":
-                writer.start_process()
+        self._start(writer)
         if not self._is_described:
             self._is_described = True
             writer.config.describe(self._description)
         self._reconciler.advance(self._clock())
-        row = self._reconciler.peek(everything=everything)
+        row = self._peek(everything)
         if row is None and not writer.unconfirmed:
             return True
         self._pacer.begin(self.pending)
         try:
             writer.begin()
             while row is not None:
-                self._reconciler.pop(writer.write(row if self.memory is None else self._dated(row)))
+                self._pop(writer.write(self._dated(row) if self.through else row))
                 self._pacer.tick()
-                row = self._reconciler.peek(everything=everything)
+                row = self._peek(everything)
                 if deadline is not None and time.monotonic() >= deadline:
                     break
                 if self._pacer.is_starved and self._writer == "auto":
@@ -237,23 +228,54 @@ class Pipeline:
 
     def standing(self) -> Standing:
         """How far all have come. Never waits."""
-        reconciler = self._reconciler
-        while True:
-            try:
-                sources = {name: each.highest for name, each in reconciler.sources.items()}
-                return Standing(reconciler.watermark, sources)
-            except RuntimeError:  # a source was added meanwhile
-                continue
+        return standing_of(self._reconciler)
+
+    def first_step(self) -> int:
+        """The first step of which neither the run nor its journal has a row; 0 where there is no journal."""
+        writer = self.target.writer()
+        if writer is None or not self._journaling.is_asked_for:
+            return 0
+        self._start(writer)
+        newest = self._reconciler.newest
+        return 1 + max(-1 if newest is None else newest, self._journaling.committed)
 
     def _start(self, writer: RunWriter) -> None:
-        memory = self.memory
+        if self._writer_is_known:
+            return
+        self._writer_is_known = True
+        if self._writer == "process":
+            writer.start_process()
+        if self.memory is None:
+            self.memory = self._journaling.memory_of(writer.run)
+        memory, start = self.memory, None
         if memory is not None:
             writer.continue_at(memory.starting_step)
             writer.before_commit = memory.note
-        self._reconciler.start_at(writer.starting_step, lambda key: self._total(writer, key))
+            start = memory.committed
+        start = writer.starting_step if start is None else start + 1
+        self._reconciler.start_at(start, lambda key: self._total(writer, key))
+        if self._journaling.is_of(memory):
+            self._journaling.restore(self._reconciler, self._clock(), lambda: self._deferred)
+
+    def _peek(self, everything: bool) -> Row | None:
+        rows = self._journaling.rows
+        return rows[0] if rows else self._reconciler.peek(everything=everything)
+
+    def _pop(self, refused: Mapping[str, Exception]) -> None:
+        if self._journaling.rows:
+            self._journaling.pop(refused)
+        else:
+            self._reconciler.pop(refused)
+
+    def settle(self) -> None:
+        """A flush is over: what it has left waiting is kept in the journal, where there is one."""
+        if self._journaling.is_of(self.memory):
+            self._journaling.settle()
 
     def forget_memory(self) -> None:
-        """Rows are noted no more."""
+        """Rows that others have sent are noted no more."""
+        if self._journaling.is_of(self.memory):
+            return
         self.memory = None
         writer = self.target.writer()
         if writer is not None:
@@ -273,9 +295,11 @@ class Pipeline:
     def finish_run(self) -> None:
         """The run is about to finish: let it go. Where `wandb.run` is followed, the next run starts over."""
         had_run = self._writer_is_known
+        is_clean = not self.pending
         self._give_up("the run finished before all was written" if had_run else _NO_RUN)
         self.conclude()
         self.target.release()
+        self._journaling.finish(is_clean=is_clean)
         self._start_over()
 
     def say_what_is_left(self) -> None:
@@ -289,6 +313,7 @@ class Pipeline:
         self.ledger = self.admission.ledger = Ledger()
         self.target.forget(self.ledger)
         self._deferred = []
+        self._journaling.abandon(self.ledger)
         self._start_over()
 
     def conclude(self) -> None:
@@ -312,6 +337,8 @@ class Pipeline:
                     self.ledger.say_once("on_late", type(error).__name__, f"it raised {error!r}")
 
     def _start_over(self) -> None:
+        if self._journaling.is_of(self.memory):
+            self.memory = None
         on_late = None if self._on_late is None else self._late.append
         self._reconciler = Reconciler(self._policy, self.ledger, on_late)
         self._verdict = Verdict(self.ledger, self._policy)
@@ -347,6 +374,7 @@ class Pipeline:
 
     def _add(self, samples: Iterable[Sample | Bundle]) -> None:
         self._reconciler.add(self.admission.admitted(samples), self._clock())
+        self._journaling.is_behind |= bool(samples)
 
     def _shed_what_is_too_much(self) -> None:
         excess = self._reconciler.pending - self._policy.max_pending - self._received

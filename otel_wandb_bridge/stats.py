@@ -52,6 +52,12 @@ class Stats:
     """Flushes that W&B interrupted; what they left is tried again."""
     service_errors: int = 0
     """How often W&B's service wrote to its log that it cannot store rows, or uploads them no more."""
+    restored: int = 0
+    """Of `recorded`: taken out of the journal, after another process had recorded them and was killed."""
+    unjournaled: int = 0
+    """Values in rows that the journal cannot hold: images, tables, arrays."""
+    journal_errors: int = 0
+    """How often the journal could not be written."""
     rejected_reasons: Mapping[str, int] = field(default_factory=dict)
     """Reason to count."""
     late_by_source: Mapping[str, int] = field(default_factory=dict)
@@ -112,6 +118,9 @@ def stats_of(
         successful_flushes=ledger.successful_flushes,
         failed_flushes=ledger.failed_flushes,
         service_errors=ledger.service_errors,
+        restored=ledger.restored,
+        unjournaled=ledger.unjournaled,
+        journal_errors=ledger.journal_errors,
         rejected_reasons=reasons,
         late_by_source=dict(ledger.late_by),
         overridden_by_source=dict(ledger.overridden_by),

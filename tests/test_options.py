@@ -44,6 +44,7 @@ def test_the_defaults():
             {"trainer": 0, "debug": 10},
         ),
         ("GATING", "trainer, reward", lambda options: options.policy.gating, {"trainer", "reward"}),
+        ("JOURNAL", "a/tail.journal", lambda options: options.journal, "a/tail.journal"),
         ("STRICT", "True", lambda options: options.strict, True),
         ("TRACE_IDS", "yes", lambda options: options.trace_ids, True),
         ("SELF_METRICS", "1", lambda options: options.self_metrics, True),
@@ -114,6 +115,7 @@ def test_an_argument_goes_before_the_environment(monkeypatch):
         ("signal_grace", -1.0),
         ("signal_grace", "soon"),
         ("naming", "upper"),
+        ("journal", 3),
     ],
 )
 def test_a_bad_option_is_refused_at_construction(option, value):

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
+from pathlib import Path
 
 from ..options import known_options, resolve
 from ..shared_options import PREFIX
@@ -52,7 +53,30 @@ def look_at_environment(environment: Mapping[str, str] | None = None) -> Iterato
     mode = variables.get("WANDB_MODE", "").strip().lower()
     if mode in ("disabled", "dryrun"):
         yield Finding("WANDB_MODE", NOTE, f"{mode}: W&B keeps nothing", "unset it, or set it to offline")
+    journal = variables.get(PREFIX + "JOURNAL", "").strip()
+    if journal:
+        yield _about_journal(Path(journal))
     yield _about_switch(variables)
+
+
+def _about_journal(path: Path) -> Finding:
+    from ..journal.file import JournalBusy, JournalError, NotAJournal
+    from ..journal.tail_file import unfinished_run
+
+    if not path.exists():
+        return Finding("journal", FINE, f"{path}: there is none yet")
+    try:
+        run = unfinished_run(path)
+    except JournalBusy:
+        return Finding("journal", FINE, f"{path}: a program uses it")
+    except NotAJournal as error:
+        return Finding("journal", NOTE, f"{error}; it will be set aside", "another file")
+    except JournalError as error:
+        return Finding("journal", TROUBLE, str(error), "another place")
+    if run is None:
+        return Finding("journal", FINE, f"{path}: its run has all of it")
+    mend = f"wandb.init(id={run!r}, resume='allow') completes it"
+    return Finding("journal", NOTE, f"{path}: it holds what run {run!r} may lack", mend)
 
 
 def _unknown(names: list[str]) -> Iterator[Finding]:

@@ -126,6 +126,12 @@ def _about_counts(exporter: WandbMetricExporter) -> Iterator[Finding]:
         sources = ", ".join(f"{source} {count:,}" for source, count in stats.late_by_source.items())
         mend = "raise hold, name the source in expected_sources, or give each component a source of its own"
         yield Finding("late", NOTE, f"{stats.late:,} samples came after their row ({sources})", mend)
+    if stats.journal_errors:
+        text = f"it could not be written, {stats.journal_errors:,} times: a kill loses the tail of the run"
+        yield Finding("journal", TROUBLE, text, "make room, or give another journal")
+    if stats.unjournaled:
+        text = f"{stats.unjournaled:,} values (images, tables, arrays) are not in it: a kill may lose them"
+        yield Finding("journal", NOTE, text)
     if stats.foreign_steps:
         text = f"{stats.foreign_steps:,} W&B steps were used up by something else that writes to the run"
         yield Finding("foreign steps", NOTE, text, "Bridge.log(values, step=…) or patch_wandb_log()")

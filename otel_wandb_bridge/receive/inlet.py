@@ -17,13 +17,14 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
 
 from ..decode.otlp import OtlpDecoder, Received
 from ..exporter import WandbMetricExporter
+from ..journal.file import CLEAN
 from ..pipeline import Pipeline
 from ..records import Sample
 from .body import Refused, parse_protobuf
 from .duplicates import Seen
 from .intake import Intake
 from .journal import Journal, JournalFull
-from .memory import CLEAN, recall
+from .memory import recall
 from .ordering import Ordering, Part
 from .verdict import answer_to
 

@@ -1,20 +1,12 @@
-"""What was acknowledged, on disk: it survives the end of the process, whatever that is.
+"""What was acknowledged, on disk, until its rows are safe."""
 
-SQLite, in its write-ahead mode: in the standard library, one file, whole after a SIGKILL at any moment
-(sqlite.org, "Write-Ahead Logging"), and it deletes as cheaply as it appends, which a plain log does not.
-"""
-
-import contextlib
-import ctypes
-import json
-import sqlite3
-import threading
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from ..journal.file import JournalFile, Kind
+
 _SCHEMA = """
-CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS requests (id INTEGER PRIMARY KEY AUTOINCREMENT, body BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS parts (
     request INTEGER NOT NULL, part INTEGER NOT NULL, epoch INTEGER NOT NULL,
@@ -26,7 +18,7 @@ CREATE TABLE IF NOT EXISTS commits (
     through INTEGER NOT NULL
 );
 """
-_VERSION = 1
+_KIND = Kind(number=0, version=1, schema=_SCHEMA, user="one receiver")
 
 ROWS_KEPT = 100_000
 """Rows that are remembered of one process, however safe they are."""
@@ -56,7 +48,7 @@ class Commit(NamedTuple):
     """The last release that was handed to the pipeline before."""
 
 
-class Journal:
+class Journal(JournalFile):
     """Requests from their acknowledgement until their rows are safe, and what became of them.
 
     Args:
@@ -70,11 +62,8 @@ class Journal:
     """
 
     def __init__(self, path: str | Path, max_bytes: int) -> None:
-        self.path = Path(path)
+        super().__init__(path, _KIND)
         self.max_bytes = max_bytes
-        self._lock = threading.Lock()
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        self._connection = self._open()
         self.bytes: int = self._one("SELECT COALESCE(SUM(LENGTH(body)), 0) FROM requests")
         """How many bytes of requests it holds."""
 
@@ -155,51 +144,6 @@ class Journal:
         with self._lock:
             rows = self._connection.execute("SELECT * FROM commits ORDER BY wandb_step").fetchall()
         return [Commit(*row) for row in rows]
-
-    def fact(self, name: str) -> object:
-        """What is written down under a name; None where nothing is."""
-        with self._lock:
-            row = self._connection.execute("SELECT value FROM facts WHERE name = ?", (name,)).fetchone()
-        return None if row is None else json.loads(row[0])
-
-    def write_down(self, name: str, value: object) -> None:
-        """Write a fact down, any JSON."""
-        with self._lock, self._connection as connection:
-            connection.execute("REPLACE INTO facts VALUES (?, ?)", (name, json.dumps(value)))
-
-    def abandon(self) -> None:
-        """In a forked child: it is the parent's file. To close it here would take the parent's log away."""
-        self._lock = threading.Lock()
-        # SQLite closes with the last reference, at the end of the interpreter at the latest: one never goes.
-        ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._connection))
-
-    def close(self) -> None:
-        """Let go of the file."""
-        with self._lock:
-            self._connection.close()
-
-    def _open(self) -> sqlite3.Connection:
-        # One connection, guarded by our own lock; transactions are said, not guessed from statements.
-        connection = sqlite3.connect(self.path, timeout=0.5, check_same_thread=False)
-        try:
-            # The second receiver on one file gets an error at its start, and not a run written twice.
-            connection.execute("PRAGMA locking_mode = EXCLUSIVE")
-            connection.execute("PRAGMA journal_mode = WAL")
-            # What is committed survives the process; a power failure may take the last of it.
-            connection.execute("PRAGMA synchronous = NORMAL")
-            version = connection.execute("PRAGMA user_version").fetchone()[0]
-            if version not in (0, _VERSION):
-                raise ValueError(f"journal {self.path}: it was written by a later version of this package")
-            connection.executescript(_SCHEMA)
-            connection.execute(f"PRAGMA user_version = {_VERSION}")
-            connection.commit()
-        except sqlite3.Error as error:
-            with contextlib.suppress(sqlite3.Error):
-                connection.close()
-            raise ValueError(
-                f"journal {self.path} cannot be used: {error}; a journal belongs to one receiver at a time"
-            ) from None
-        return connection
 
     def _one(self, query: str) -> int:
         value: int = self._connection.execute(query).fetchone()[0]

@@ -7,21 +7,15 @@ from pathlib import Path
 from typing import Any
 
 from ..exporter import WandbMetricExporter
+from ..journal.file import CLEAN, FILES, RUN
+from ..journal.resumed import SAFE_ROWS, Resumed, file_of, resumed
 from ..records import Row
 from ..write.run import is_shared
 from .committed import Committed
 from .journal import Commit, Journal, Release
-from .resumed import Resumed, file_of, resumed
 
 _logger = logging.getLogger("otel_wandb_bridge")
 
-CLEAN = "clean"
-"""The fact that everything was written when the journal was closed."""
-_RUN = "run"
-_FILES = "files"
-
-SAFE_ROWS = 2_000
-"""A row is safe once so many were written after it: W&B's service keeps 32 KiB of them in memory."""
 _KEPT_SHARE = 16
 """Safe requests are kept, too, up to this fraction of the journal: W&B may be far behind with uploads."""
 
@@ -68,6 +62,10 @@ class JournalMemory:
         """The first `_step` that the run does not have."""
         return self._resumed.starting_step
 
+    @property
+    def committed(self) -> None:
+        """Not known: steps below `starting_step` are late."""
+
     def total(self, key: str) -> Any:
         """What a running total has come to; None: W&B knows."""
         value = self._resumed.values.get(key)
@@ -101,13 +99,17 @@ class JournalMemory:
             self._last[request] = (self.release, newest)
         return self.release
 
-    def note(self, rows: Sequence[tuple[Row, int]]) -> None:
+    def note(self, rows: Sequence[tuple[Row, int | None]]) -> None:
         """Rows are about to be written.
 
         Raises:
             sqlite3.Error: they cannot be noted, and so must not be written.
         """
-        commits = [Commit(step, self.epoch, row.step, row.late, row.through) for row, step in rows]
+        commits = [
+            Commit(step, self.epoch, row.step, row.late, row.through)
+            for row, step in rows
+            if step is not None
+        ]
         self._journal.note(self._marks, commits)
         self._marks.clear()
         self._rows.extend(commits)
@@ -155,10 +157,15 @@ def recall(journal: Journal, exporter: WandbMetricExporter) -> JournalMemory:
     run = exporter.run
     if run is None:
         raise ValueError("a journal belongs to a run: call wandb.init before the receiver is started")
+    if exporter.options.journal:
+        raise ValueError(
+            "a run has one journal: OtlpReceiver(journal=…), or the option journal (OTEL_WANDB_JOURNAL) of "
+            "what writes the run; not both"
+        )
     if is_shared(run):
         raise ValueError('a journal needs rows with numbers, which runs in mode="shared" do not take')
     name = getattr(run, "id", None)
-    before = journal.fact(_RUN)
+    before = journal.fact(RUN)
     if before != name:
         if before is not None and not journal.fact(CLEAN):
             raise ValueError(
@@ -166,14 +173,13 @@ def recall(journal: Journal, exporter: WandbMetricExporter) -> JournalMemory:
                 f"go on with wandb.init(id={before!r}, resume='allow'), or use another file"
             )
         journal.clear()
-    files = journal.fact(_FILES)
-    earlier = [str(file) for file in files] if isinstance(files, list) else []
+    earlier = journal.files()
     has = resumed(run, earlier, exporter.options.step_metric)
-    journal.write_down(_RUN, name)
+    journal.write_down(RUN, name)
     journal.write_down(CLEAN, False)
     file = file_of(run)
     if file is not None and file not in earlier:
-        journal.write_down(_FILES, [*earlier, file])
+        journal.write_down(FILES, [*earlier, file])
     return JournalMemory(journal, has)
 
 
@@ -187,7 +193,7 @@ def unfinished_run(path: str | Path) -> str | None:
         return None
     journal = Journal(path, 1)
     try:
-        run = journal.fact(_RUN)
+        run = journal.fact(RUN)
         return run if isinstance(run, str) and not journal.fact(CLEAN) else None
     finally:
         journal.close()

@@ -4,20 +4,21 @@ Pure: no thread, no clock of its own, no W&B, no OpenTelemetry.
 """
 
 from collections import deque
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from ..ledger import Ledger
 from ..records import Bundle, Kind, Manner, Row, Sample
 from .closed_rows import ClosedRows
 from .lateness import Lateness
-from .open_row import OpenRow, keys_of, places_of, samples_of, size_of
+from .open_row import OpenRow, places_of, samples_of, size_of
 from .policy import Policy
 from .refusal import reject
 from .row_queue import RowQueue
 from .shares import SlotKey, key_of, slot_key, total_keys
 from .shedding import shed
 from .totals import Totals
+from .waiting import is_held, waiting_in
 from .watermark import Progress, Watermark
 
 
@@ -59,7 +60,8 @@ class Reconciler:
         self._further: deque[OpenRow] = deque()
         self._riders: deque[tuple[float, Sample]] = deque()
         self._folding: list[Sample] = []
-        self._totals = Totals(policy.counters)
+        self.totals = Totals(policy.counters)
+        """What the counters have come to in the rows so far; read it, do not change it."""
         self._closed = ClosedRows()
         self._committed: int | None = None
         self._newest: int | None = None
@@ -90,7 +92,7 @@ class Reconciler:
             totals: From a key to the running total that those rows have come to.
         """
         if step > 0:
-            self._totals.resume(totals)
+            self.totals.resume(totals)
         if step <= 0 or (self._committed is not None and self._committed >= step - 1):
             return
         self._head = None
@@ -147,11 +149,9 @@ class Reconciler:
 
     def deadline(self) -> float | None:
         """When `advance` is due at the latest, in seconds of the injected clock; None: nothing waits."""
-        deadlines = []
+        deadlines = [self._riders[0][0] + self._policy.hold] if self._riders else []
         if self._rows and (end_of_hold := self._watermark.deadline()) is not None:
             deadlines.append(end_of_hold)
-        if self._riders:
-            deadlines.append(self._riders[0][0] + self._policy.hold)
         return min(deadlines, default=None)
 
     def peek(self, *, everything: bool = False) -> Row | None:
@@ -169,7 +169,7 @@ class Reconciler:
         if origin.riders or folding:
             seated, further, overridden = origin.seated(folding)
         before = self._closed.before(seated)
-        row = seated.finish(self._totals, self._policy.reduce, self._ledger.say_once, before)
+        row = seated.finish(self.totals, self._policy.reduce, self._ledger.say_once, before)
         overridden += seated.samples - row.samples
         self._head = _Head(origin, seated, further, len(folding), overridden, row)
         return row
@@ -207,12 +207,14 @@ class Reconciler:
 
     def holds(self, keys: Collection[str]) -> bool:
         """Whether a value waits under one of these keys."""
-        wanted = frozenset(keys)
-        rows = (*self._rows, *self._late, *self._further)
-        riders = (*(sample for _, sample in self._riders), *(each for row in rows for each in row.riders))
-        return any(not wanted.isdisjoint(map(key_of, row.slots)) for row in rows) or any(
-            not wanted.isdisjoint(keys_of(each)) for each in (*riders, *self._folding)
-        )
+        riders = (sample for _, sample in self._riders)
+        return is_held(keys, (*self._rows, *self._late, *self._further), (*riders, *self._folding))
+
+    def waiting(self) -> Iterator[Sample | Bundle]:
+        """What waits, as samples that make the same rows anew where they are added to another reconciler."""
+        riders = [sample for _, sample in self._riders]
+        yield from waiting_in((*self._rows, *self._late), self._further, riders, self._newest)
+        yield from self._folding
 
     def shed(self, count: int) -> int:
         """Give up `count` samples, the lowest priorities first and of these the lowest steps.
@@ -248,8 +250,8 @@ class Reconciler:
 
     def _is_due(self, row: OpenRow) -> bool:
         watermark = self._watermark.step
-        reached = watermark is not None and row.step is not None and row.step <= watermark
-        return reached or self._is_crowded()
+        is_reached = watermark is not None and row.step is not None and row.step <= watermark
+        return is_reached or self._is_crowded()
 
     def _is_crowded(self) -> bool:
         return self.pending > self._policy.max_pending
@@ -292,7 +294,7 @@ class Reconciler:
         highest = step + self._policy.max_step_jump
         sources = {name: each for name, each in self._watermark.sources.items() if each.highest <= highest}
         self._newest = max((each.highest for each in sources.values()), default=step)
-        self._totals.found_out(highest)
+        self.totals.found_out(highest)
         for row in self._rows.pop_above(highest):
             self._lateness.note_leap(row.source, row.step or 0, row.samples)
             self._make_late(row)
@@ -311,10 +313,7 @@ class Reconciler:
             for rider in row.riders:
                 if type(rider) is Sample:
                     self._add_to_total(rider.kind, slot_key(rider.key, rider.source), row.step, rider.value)
-        elif self._late.get(row.step) is None:
-            self._late.adopt(row)
-        else:  # a leap to the same step was late before
-            row.late = True
+        elif not self._late.adopt(row):  # a leap to the same step was late before
             self._further.append(row)
 
     def _note_progress(self, source: str, step: int) -> None:
@@ -346,7 +345,7 @@ class Reconciler:
         if kind is Kind.INCREMENT:
             leaps = step is not None and self._newest is not None and step > self._newest
             for total in total_keys(at):
-                self._totals.add(total, None if leaps else step, value)
+                self.totals.add(total, None if leaps else step, value)
 
     def _add_unstepped(self, sample: Sample, now: float) -> None:
         newest = self._rows.get(self._newest)

@@ -39,12 +39,15 @@ class RowQueue:
             heapq.heappush(self._order, step)
         return row
 
-    def adopt(self, row: OpenRow) -> None:
-        """Take in a row of another queue, for a step that is not open here."""
+    def adopt(self, row: OpenRow) -> bool:
+        """Take in a row of another queue. Returns False where its step is open here already."""
         assert row.step is not None
         row.late = self._late
+        if row.step in self._rows:
+            return False
         self._rows[row.step] = row
         heapq.heappush(self._order, row.step)
+        return True
 
     def lowest(self) -> OpenRow | None:
         """The row of the lowest step."""

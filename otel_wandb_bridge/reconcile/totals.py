@@ -73,6 +73,14 @@ class Totals:
         series = self._known(at)
         return None if series is None else series.total + increment
 
+    def so_far(self) -> dict[str, Any]:
+        """What each key has come to, at its newest step."""
+        return {
+            at: series.total
+            for at, series in self._series.items()
+            if series is not None and isinstance(at, str)
+        }
+
     def add(self, at: SlotKey, step: int | None, increment: Any) -> None:
         """Add what came at a step (None: at the newest)."""
         series = self._known(at)

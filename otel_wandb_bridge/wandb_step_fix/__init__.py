@@ -59,7 +59,7 @@ def patch_wandb_log(**options: Any) -> None:
             that starts an early flush; `flush_interval` (2.0), seconds; and those of `WandbMetricExporter`:
             `step_metric`, `step_keys`,
             `late`, `hold`, `disorder`, `max_pending`, `max_step_jump` (here 1,000,000,000), `priorities`,
-            `gating`, `expected_sources`.
+            `gating`, `expected_sources`, `journal`.
 
     Raises:
         TypeError, ValueError: naming the option, what came and what is expected.

@@ -86,7 +86,9 @@ class Route:
         self.calls = WandbCalls(
             (*options.step_keys, options.step_metric), options.priorities, options.policy.max_step_jump
         )
-        self.calls.begin_at(next_step(run))
+        # Of an exporter of ours alone: another's may be about to take a run, and wait for the lock held here.
+        has_journal = bridge is not None and exporter.options.journal
+        self.calls.begin_at(max(next_step(run), exporter.first_step() if has_journal else 0))
         self.announcements = Announcements()
         self.lane.add_reader(self.calls)
         if bridge is not None:
@@ -269,8 +271,20 @@ class Routes:
             self.ended.update(route.counts())
 
 
+def _new_exporter(run: Any, settings: Settings) -> WandbMetricExporter:
+    try:
+        return WandbMetricExporter(run, **settings.options)
+    except ValueError as error:
+        from ..journal.file import JournalError  # not where nobody asks for one
+
+        if not isinstance(error, JournalError):
+            raise
+        logger.error("%s; run %s has none", error, getattr(run, "id", run))
+        return WandbMetricExporter(run, **{**settings.options, "journal": ""})
+
+
 def _new_bridge(run: Any, settings: Settings) -> tuple[WandbMetricExporter, Bridge]:
-    exporter = WandbMetricExporter(run, **settings.options)
+    exporter = _new_exporter(run, settings)
     interval = settings.flush_interval * 1e3
     reader = PeriodicExportingMetricReader(exporter, export_interval_millis=interval)
     # Not the global provider, which a program may set only once, and wants to set by itself.

@@ -1,4 +1,4 @@
-"""Rows that were taken for a run and are on their way to it, through a process of their own."""
+"""Rows that were taken for a run and are on their way to it."""
 
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -23,7 +23,9 @@ class Prepared(NamedTuple):
 
 
 class Outbox:
-    """Keeps rows until the writer process has confirmed them, so that none is lost with it.
+    """Keeps rows until they are written: many go at once, to the writer process or into a journal.
+
+    Those of a writer process stay until it has confirmed them, so that none is lost with it.
 
     Args:
         run: The run.
@@ -41,6 +43,7 @@ class Outbox:
         """In the order in which they are to be written."""
         self.unconfirmed = 0
         """How many samples they hold."""
+        self._stays = False
 
     def start(self) -> None:
         """Start the process. Only once: where it failed, a thread does as well."""
@@ -53,8 +56,11 @@ class Outbox:
             self._fail(error)
 
     def is_open(self) -> bool:
-        """Whether rows can be sent: the process is ready, which it is a second or two after its start."""
-        if self._process is None:
+        """Whether rows can be sent: the process is ready, which it is a second or two after its start.
+
+        Not while a row waits that cannot cross to it.
+        """
+        if self._process is None or self._stays:
             return False
         try:
             return self._process.is_ready()
@@ -71,10 +77,17 @@ class Outbox:
         self.unconfirmed += prepared.row.samples
         return True
 
+    def keep(self, prepared: Prepared) -> None:
+        """Take a row that is to be written in this process, whatever its values are."""
+        self._stays = True
+        self.rows.append(prepared)
+        self.unconfirmed += prepared.row.samples
+
     def done(self) -> Prepared:
         """The first row is written: take it out."""
         prepared = self.rows.popleft()
         self.unconfirmed -= prepared.row.samples
+        self._stays &= bool(self.rows)
         return prepared
 
     def send(self, steps: Sequence[int], free_step: Callable[[], int]) -> None:

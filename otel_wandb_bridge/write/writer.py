@@ -2,6 +2,7 @@
 
 import logging
 import math
+from collections import deque
 from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any
 
@@ -73,8 +74,10 @@ class RunWriter:
         self.starting_step = self._next
         """The first step that the run takes: above 0 where it was resumed, forked or rewound."""
         self.config = RunConfig(run, ledger)
-        self.before_commit: Callable[[Sequence[tuple[Row, int]]], None] | None = None
-        """Told of rows that are about to be written, each with its `_step`; what it raises stops them."""
+        self.before_commit: Callable[[Sequence[tuple[Row, int | None]]], None] | None = None
+        """Told of rows that are about to be written, many at once, each with its `_step` (None: W&B numbers
+        it); what it raises stops them."""
+        self._told: deque[int | None] = deque()
         self._summary = Summary(run, step_metric, ledger)
         self._failures = 0
         self._outbox = Outbox(run, ledger)
@@ -130,8 +133,11 @@ class RunWriter:
         if not refused and self._outbox.is_open() and self._outbox.take(prepared):
             self._summary.after(row, values)
             return refused
-        self.flush()
-        refused |= self._write_here(prepared)
+        if self.before_commit is not None:
+            self._outbox.keep(prepared)
+        else:
+            self.flush()
+            refused |= self._write_here(prepared)
         self._summary.after(row, {key: value for key, value in values.items() if key not in refused})
         return refused
 
@@ -157,6 +163,8 @@ class RunWriter:
         """
         if self._outbox.rows and self._outbox.is_open():
             self._write_elsewhere()
+        if len(self._told) != len(self._outbox.rows):
+            self._told.clear()
         while self._outbox.rows:
             refused = self._write_here(self._outbox.rows[0])
             self._outbox.done()
@@ -194,8 +202,8 @@ class RunWriter:
             if self._traffic.foreign_calls != self._seen_calls:
                 self.begin()
             step = self._step_of(row)
-            if self.before_commit is not None and step is not None:
-                self.before_commit([(row, step)])
+            if self.before_commit is not None and (not self._told or self._told[0] != step):
+                self._tell(self.before_commit)
             try:
                 self._log({**values, **stamp}, step, commit=True)
             except Exception as error:
@@ -208,7 +216,20 @@ class RunWriter:
         self._traffic.may_be_open = False
         if step is not None:
             self._next = step + 1
+        if self._told:
+            self._told.popleft()
         return refused
+
+    def _tell(self, before_commit: Callable[[Sequence[tuple[Row, int | None]]], None]) -> None:
+        self._told.clear()
+        told: list[tuple[Row, int | None]] = []
+        following = self._next
+        for row in (prepared.row for prepared in self._outbox.rows):
+            step = self._step_of(row, following)
+            told.append((row, step))
+            following = following if step is None else step + 1
+        before_commit(told)
+        self._told.extend(step for _, step in told)
 
     def _write_elsewhere(self) -> None:
         with self._traffic.ours():
@@ -219,7 +240,7 @@ class RunWriter:
                 return
             steps: list[int] = []
             for prepared in self._outbox.rows:
-                steps.append(self._own_step(prepared.row))
+                steps.append(self._own_step(prepared.row, self._next))
                 self._next = steps[-1] + 1
             if self.before_commit is not None:
                 rows = [prepared.row for prepared in self._outbox.rows]
@@ -239,13 +260,14 @@ class RunWriter:
         self._ledger.log_calls += 1
         self._traffic.log_own(self.run.log, values, step, commit)
 
-    def _step_of(self, row: Row) -> int | None:
+    def _step_of(self, row: Row, following: int | None = None) -> int | None:
         if self._numbers_rows_itself or self._traffic.is_joined:
             return None
-        return self._own_step(row)
+        return self._own_step(row, self._next if following is None else following)
 
-    def _own_step(self, row: Row) -> int:
-        return self._next if row.late or row.step is None else max(row.step, self._next)
+    @staticmethod
+    def _own_step(row: Row, following: int) -> int:
+        return following if row.late or row.step is None else max(row.step, following)
 
     def _stamp(self, row: Row, values: dict[str, Any]) -> dict[str, Any]:
         """What goes into the row besides its values: its true step, and the time of its measurements."""

@@ -189,6 +189,26 @@ def test_versions_are_told_and_old_ones_named(monkeypatch):
     assert ("trouble", 'pip install "wandb>=0.18"') == (found["wandb"].state, found["wandb"].mend)
 
 
+def test_a_journal_of_a_killed_run_is_pointed_at(monkeypatch, tmp_path):
+    """And who completes the run; one that is in use, or of no use, too."""
+    from otel_wandb_bridge.journal.file import CLEAN, RUN
+    from otel_wandb_bridge.journal.tail_file import TailFile
+
+    def found():
+        return {each.about: each for each in environment.look_at_environment()}["journal"]
+
+    path = tmp_path / "tail.journal"
+    monkeypatch.setenv("OTEL_WANDB_JOURNAL", str(path))
+    assert ("fine", True) == (found().state, "none yet" in found().text)
+    file = TailFile(path)
+    file.begin({RUN: "abc", CLEAN: False}, ["[1]"])
+    assert ("fine", True) == (found().state, "a program uses it" in found().text)
+    file.close()
+    assert ("note", True) == (found().state, "id='abc', resume='allow'" in found().mend)
+    path.write_text("dear diary, " * 100)
+    assert ("note", True) == (found().state, "set aside" in found().text)
+
+
 def test_without_a_script_it_looks_at_installation_and_environment():
     """In words, with exit code 0."""
     result = CliRunner().invoke(main, ["doctor"])

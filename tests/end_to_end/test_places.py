@@ -1,9 +1,6 @@
 """Where nothing can be written: a full disk, a directory that is read-only or gone."""
 
-import os
 import subprocess
-
-import pytest
 
 
 def test_a_full_disk_does_not_disturb_the_training(run_script, small_disk):
@@ -44,15 +41,3 @@ report(rows=len(read_rows(run)))
     )
     assert 0 == outcome.code
     assert [{"rows": 10}] == outcome.reports
-
-
-@pytest.fixture
-def small_disk(tmp_path):
-    """A file system of 2 MiB."""
-    place = tmp_path / "disk"
-    place.mkdir()
-    mounting = ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(place)]
-    if os.geteuid() != 0 or subprocess.run(mounting, capture_output=True).returncode != 0:
-        pytest.skip("only root may mount a small file system")
-    yield place
-    subprocess.run(["umount", "-l", str(place)], check=True)

@@ -8,6 +8,8 @@ from typing import Any
 
 from ..testing import read_rows
 
+SAFE_ROWS = 2_000
+"""A row is safe once so many were written after it: W&B's service keeps 32 KiB of them in memory."""
 _SETTLED_SECONDS = 3.0
 
 

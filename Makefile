@@ -7,11 +7,15 @@ DOCS := .venv-docs
 BENCH := .venv-bench
 BIN := $(VENV)/bin
 
-.PHONY: help demo test lint types lowest frameworks bench docs pictures wheel check clean nightly audit
+# Bytecode is kept, whatever the environment says: the tests start hundreds of Pythons.
+unexport PYTHONDONTWRITEBYTECODE
+
+.PHONY: help demo test test-long lint types lowest frameworks bench docs pictures wheel check clean nightly audit
 
 help:
 	@echo "make demo    train a small GRPO job twice, plain wandb.log and bridge, and compare"
-	@echo "make test    run the tests"
+	@echo "make test    the tests, in five minutes"
+	@echo "make test-long  those that take longer: soaks, kills again and again, memory"
 	@echo "make lint    ruff"
 	@echo "make types   mypy --strict"
 	@echo "make frameworks  the tests with transformers, TRL, Lightning and accelerate"
@@ -32,8 +36,14 @@ $(VENV)/.ready: pyproject.toml
 demo: $(VENV)/.ready
 	$(BIN)/otel-wandb demo $(ARGS)
 
+# Most of these tests wait for processes of their own, so that two cores take three at a time.
+IN_PARALLEL := --numprocesses 3 --dist loadfile --no-loadscope-reorder
+
 test: $(VENV)/.ready
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest $(IN_PARALLEL) -m "not long" $(ARGS)
+
+test-long: $(VENV)/.ready
+	$(BIN)/python -m pytest $(IN_PARALLEL) -m long $(ARGS)
 
 # What people would pick instead has many dependencies: an environment of its own. ARGS: --quick, --only W1,W3, --rounds.
 $(BENCH)/.ready: pyproject.toml
@@ -63,7 +73,7 @@ $(LOWEST)/.ready: pyproject.toml tests/lowest.txt
 # service after one was killed, and raises where its own log finds no room on the disk. In its file, a key that a glob
 # matches stands as if it had been defined by name; no other process can take its run along, so none writes for it.
 lowest: $(LOWEST)/.ready
-	$(LOWEST)/bin/python -m pytest --numprocesses 2 --dist loadfile @tests/lowest_leaves_out.txt $(ARGS)
+	$(LOWEST)/bin/python -m pytest $(IN_PARALLEL) -m "not long" @tests/lowest_leaves_out.txt $(ARGS)
 
 # PyTorch first and by itself, so that nothing else chooses another build of it.
 TORCH := torch==2.13.0

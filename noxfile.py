@@ -33,6 +33,14 @@ def tests(session: nox.Session, versions: str) -> None:
     session.run("python", "-m", "pytest", "@tests/lowest_leaves_out.txt", *which)
 
 
+@nox.session(python=["3.13t", "3.14t"])
+def free_threaded(session: nox.Session) -> None:
+    """The same without the interpreter lock, where such a Python is installed."""
+    session.install("--editable", ".[test]")
+    which = session.posargs or ["--numprocesses", "2", "--dist", "loadfile"]
+    session.run("python", "-m", "pytest", *which, env={"PYTHON_GIL": "0"})
+
+
 def _lowest(python: str) -> pathlib.Path:
     pins = pathlib.Path("tests/lowest.txt")
     if python not in WITHOUT_OLD_WHEELS:

@@ -1,7 +1,9 @@
 """What every test may rely on: a silent, offline W&B, a clean environment and a clean step clock."""
 
 import os
+import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -12,7 +14,25 @@ os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
 
 from otel_wandb_bridge.record.clock import STEP_CLOCK
 
+IMPORTED = (
+    "wandb",
+    "wandb.sdk.wandb_init",
+    "wandb.sdk.launch.inputs.internal",
+    "wandb.apis.public",
+    "opentelemetry.sdk.metrics.export",
+    "otel_wandb_bridge.assembly",
+    "otel_wandb_bridge.testing",
+    "otel_wandb_bridge.wandb_step_fix",
+)
+"""What most programs of the tests import, and what `wandb.init` does."""
+
 settings.register_profile("nightly", max_examples=5_000, deadline=None)
+
+
+def pytest_collection_modifyitems(items):
+    """What waits for processes comes first, so that no worker is left with all of it at the end."""
+    first = ("end_to_end", "wandb_step_fix", "switch")
+    items.sort(key=lambda item: first.index(item.path.parent.name) if item.path.parent.name in first else 9)
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -50,6 +70,26 @@ def clean_surroundings(no_run_is_left, monkeypatch):
     STEP_CLOCK.reset()
     yield
     STEP_CLOCK.reset()
+
+
+@pytest.fixture(scope="session")
+def warm_python(tmp_path_factory):
+    """The start of a command that runs a program as `python program.py` does, without the imports.
+
+    With `TESTS_START_COLD` in the environment, or where no process can be forked: Python itself.
+    """
+    if not hasattr(os, "fork") or os.environ.get("TESTS_START_COLD"):
+        yield [sys.executable]
+        return
+    place = tmp_path_factory.mktemp("warm") / "socket"
+    script = Path(__file__).with_name("warm_start.py")
+    server = subprocess.Popen(
+        [sys.executable, script, "serve", place, *IMPORTED], cwd=place.parent, stdout=subprocess.PIPE
+    )
+    assert b"ready\n" == server.stdout.readline()
+    yield [sys.executable, "-I", "-S", script, "run", place]
+    server.terminate()
+    server.communicate()
 
 
 def pytest_fixture_setup():

@@ -1,7 +1,7 @@
 """What OpenTelemetry's auto-configuration makes of its variables."""
 
 import logging
-import time
+import threading
 
 import pytest
 from opentelemetry.sdk.metrics import MeterProvider
@@ -26,21 +26,37 @@ def exporter_class():
 
 @pytest.fixture
 def rows_of_a_reader_without_interval(exporter_class):
-    """The rows that come, within some seconds, of one measurement; the reader has the SDK's own interval."""
+    """The rows that come of one measurement, by themselves; the reader has the SDK's own interval."""
 
-    def rows(seconds, **options):
-        run = FakeRun()
-        exporter = exporter_class(run=run, **options)
-        provider = MeterProvider([PeriodicExportingMetricReader(exporter)], shutdown_on_exit=False)
+    class Awaited(FakeRun):
+        def __init__(self):
+            super().__init__()
+            self.has_rows = threading.Event()
+
+        def log(self, data, step=None, commit=None):
+            super().log(data, step=step, commit=commit)
+            self.has_rows.set()
+
+    def rows():
+        run = Awaited()
+        provider = MeterProvider(
+            [PeriodicExportingMetricReader(exporter_class(run=run))], shutdown_on_exit=False
+        )
         provider.get_meter("trainer").create_gauge("loss").set(0.5)
-        end = time.monotonic() + seconds
-        while not run.rows and time.monotonic() < end:
-            time.sleep(0.01)
+        assert run.has_rows.wait(20)
         rows = [*run.rows]
         provider.shutdown()
         return rows
 
     return rows
+
+
+@pytest.fixture
+def periods(exporter_class, monkeypatch):
+    """The seconds between the flushes that the exporter makes by itself, one for each that is made."""
+    periods = []
+    monkeypatch.setattr(exporter_class, "flush_every", lambda _, seconds: periods.append(seconds))
+    return periods
 
 
 def test_the_exporter_is_a_class_that_needs_no_arguments(exporter_class):
@@ -80,22 +96,24 @@ def test_an_option_that_cannot_be_used_is_raised_and_logged(exporter_class, opti
 
 def test_it_flushes_every_two_seconds_where_nobody_says_how_often(rows_of_a_reader_without_interval):
     """The SDK's own default is a minute."""
-    assert [0.5] == [row["loss"] for row in rows_of_a_reader_without_interval(20)]
+    assert [0.5] == [row["loss"] for row in rows_of_a_reader_without_interval()]
 
 
 @pytest.mark.parametrize(
     ("variable", "value"), [("OTEL_METRIC_EXPORT_INTERVAL", "60000"), ("OTEL_CONFIG_FILE", "otel.yaml")]
 )
-def test_who_says_how_often_is_obeyed(rows_of_a_reader_without_interval, monkeypatch, variable, value):
+def test_who_says_how_often_is_obeyed(exporter_class, periods, monkeypatch, variable, value):
     """The variable, and the file, which says it by itself."""
+    exporter_class(run=FakeRun()).shutdown()
     monkeypatch.setenv(variable, value)
-    assert [] == rows_of_a_reader_without_interval(2.5)
+    exporter_class(run=FakeRun()).shutdown()
+    assert [2.0] == periods
 
 
 def test_the_interval_of_the_environment_is_the_readers(rows_of_a_reader_without_interval, monkeypatch):
     """`OTEL_METRIC_EXPORT_INTERVAL` keeps its meaning."""
     monkeypatch.setenv("OTEL_METRIC_EXPORT_INTERVAL", "50")
-    assert [0.5] == [row["loss"] for row in rows_of_a_reader_without_interval(20)]
+    assert [0.5] == [row["loss"] for row in rows_of_a_reader_without_interval()]
 
 
 def test_the_detector_knows_the_run_that_the_environment_names(monkeypatch):

@@ -3,7 +3,6 @@
 import os
 import re
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -25,13 +24,14 @@ NEEDS = {
 
 
 @pytest.mark.parametrize("code", SNIPPETS)
-def test_a_snippet_runs_as_it_stands(code, tmp_path):
+def test_a_snippet_runs_as_it_stands(code, tmp_path, warm_python):
     """In a process and a directory of its own, without a word on stderr."""
     for text, module in NEEDS.items():
         if text in code:
             pytest.importorskip(module, reason=f"the snippet needs {module}")
+    (tmp_path / "snippet.py").write_text(code)
     done = subprocess.run(
-        [sys.executable, "-c", code],
+        [*warm_python, "snippet.py"],
         cwd=tmp_path,
         env={**os.environ, "WANDB_SILENT": "true"},
         capture_output=True,
@@ -46,6 +46,21 @@ def test_a_link_leads_somewhere(page):
     """Links within the repository name files that are there."""
     for target in re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text()):
         assert (page.parent / target).exists(), target
+
+
+def test_each_line_about_reliability_names_tests_that_there_are():
+    """File and name, so that nobody has to look for the proof of a promise."""
+    lines = (ROOT / "docs" / "reliability.md").read_text().splitlines()
+    named = []
+    for line in lines:
+        file = None
+        for where, name in re.findall(r"`([\w/]*(?:test_\w+\.py)?)::(\w+)`", line):
+            file = where if "/" in where else f"tests/end_to_end/{where}" if where else file
+            named.append((file, name))
+    assert 40 < len(named)
+    assert [] == [each for each in named if not re.search(rf"\b{each[1]}\b", (ROOT / each[0]).read_text())]
+    without = [line for line in lines if line.endswith(("|  |", "| |"))]
+    assert all("not safe" in line or "may find a lock" in line or "not tested" in line for line in without)
 
 
 def test_the_options_page_names_every_option():

@@ -125,6 +125,21 @@ def test_only_those_who_may_touch_wandb_and_opentelemetry_do(path):
         assert "opentelemetry" not in foreign
 
 
+def test_nothing_is_unpickled_but_the_run_that_our_own_parent_sends():
+    """What comes from outside (requests, files, journals) is parsed, never executed."""
+    can_execute = {"pickle", "shelve", "dbm", "dill", "cloudpickle", "joblib", "yaml"}
+    importing = {
+        str(path.relative_to(ROOT))
+        for path in MODULES
+        if can_execute & {name.split(".")[0] for name in imports_of(path)}
+    }
+    assert {"write/attached.py", "write/writer_process.py"} == importing
+    reading = [path.name for path in MODULES if "pickle.load" in path.read_text()]
+    assert ["attached.py"] == reading
+    evaluating = re.compile(r"(?<![.\w])(?:eval|exec)\(")
+    assert [] == [path.name for path in MODULES if evaluating.search(path.read_text())]
+
+
 def test_the_public_names_are_there():
     """Other people's work builds on them."""
     names = {

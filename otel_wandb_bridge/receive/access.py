@@ -3,7 +3,7 @@
 import hmac
 import ipaddress
 import ssl
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 _BEARER = "bearer "
@@ -26,7 +26,7 @@ class Access:
     """
 
     host: str = "127.0.0.1"
-    token: str | None = None
+    token: str | None = field(default=None, repr=False)
     certificate: str | None = None
     private_key: str | None = None
     client_ca: str | None = None

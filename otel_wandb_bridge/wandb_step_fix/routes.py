@@ -286,9 +286,10 @@ def _new_exporter(run: Any, settings: Settings) -> WandbMetricExporter:
 def _new_bridge(run: Any, settings: Settings) -> tuple[WandbMetricExporter, Bridge]:
     exporter = _new_exporter(run, settings)
     interval = settings.flush_interval * 1e3
+    # First, for it takes its time, and a reader's interval begins before it has a provider.
+    resource = Resource.create().merge(run_resource(run))
     reader = PeriodicExportingMetricReader(exporter, export_interval_millis=interval)
     # Not the global provider, which a program may set only once, and wants to set by itself.
-    resource = Resource.create().merge(run_resource(run))
     provider = MeterProvider([reader], resource=resource, shutdown_on_exit=False)
     return exporter, Bridge(provider, reader, exporter, owns_provider=True, interval_millis=interval)
 

@@ -21,6 +21,11 @@ SURROUNDINGS = {
     "WANDB_SILENT": "true",
     "WANDB_CONSOLE": "off",
     "WANDB_ERROR_REPORTING": "false",
+    # What W&B finds out about the machine takes it longer than most of these programs run.
+    "WANDB_X_DISABLE_META": "true",
+    "WANDB_X_DISABLE_STATS": "true",
+    "WANDB_X_SAVE_REQUIREMENTS": "false",
+    "WANDB_DISABLE_GIT": "true",
 }
 
 PROLOGUE = """
@@ -111,7 +116,7 @@ class Outcome:
 
 
 @pytest.fixture
-def run_script(tmp_path):
+def run_script(tmp_path, warm_python):
     """Run a script after the prologue above, wait for its end, and read what its runs have left behind."""
 
     def run(
@@ -121,31 +126,36 @@ def run_script(tmp_path):
         under: Sequence[str] = (),
         variables: Mapping[str, str] | None = None,
         prologue: str = PROLOGUE,
+        warm: bool | None = None,
     ) -> Outcome:
-        return _run(prologue + textwrap.dedent(source), tmp_path, timeout, under, variables or {})
+        if warm is None:  # variables may matter while something is imported
+            warm = not variables and prologue is PROLOGUE
+        command = warm_python if warm and not under else [*under, sys.executable]
+        return _run(command, prologue + textwrap.dedent(source), tmp_path, timeout, variables or {})
 
     return run
 
 
 @pytest.fixture(scope="module")
-def run_script_once(tmp_path_factory):
+def run_script_once(tmp_path_factory, warm_python):
     """The same for all tests of a module."""
 
     def run(source: str, *, timeout: float = 120.0) -> Outcome:
-        return _run(PROLOGUE + textwrap.dedent(source), tmp_path_factory.mktemp("once"), timeout)
+        directory = tmp_path_factory.mktemp("once")
+        return _run(warm_python, PROLOGUE + textwrap.dedent(source), directory, timeout)
 
     return run
 
 
 @pytest.fixture
-def run_scripts(tmp_path):
+def run_scripts(tmp_path, warm_python):
     """Run scripts by name, two at a time."""
 
     def run(sources: dict[str, str], *, timeout: float = 60.0) -> dict[str, Outcome]:
         def run_one(name: str) -> Outcome:
             directory = tmp_path / name.replace(" ", "_")
             directory.mkdir()
-            return _run(PROLOGUE + textwrap.dedent(sources[name]), directory, timeout)
+            return _run(warm_python, PROLOGUE + textwrap.dedent(sources[name]), directory, timeout)
 
         with ThreadPoolExecutor(2) as pool:
             return dict(zip(sources, pool.map(run_one, sources), strict=True))
@@ -166,17 +176,17 @@ def small_disk(tmp_path):
 
 
 def _run(
+    command: Sequence[str | Path],
     source: str,
     directory: Path,
     timeout: float,
-    under: Sequence[str] = (),
     variables: Mapping[str, str] = MappingProxyType({}),
 ) -> Outcome:
     script = directory / "script.py"
     script.write_text(source)
     try:
         ended = subprocess.run(
-            [*under, sys.executable, script.name],
+            [*command, script.name],
             cwd=directory,
             env={**os.environ, **SURROUNDINGS, **variables},
             stdin=subprocess.DEVNULL,

@@ -278,10 +278,11 @@ def test_threads_that_record_while_the_interpreter_goes_down_make_no_noise(run_s
 other = meter.create_up_down_counter("other")
 
 
-def go_on(work):
+def go_on(number, work):
     while True:
         work()
-        time.sleep(1e-5)
+        turns[number] += 1
+        time.sleep(1e-5)  # its turn to the others
 
 
 works = [
@@ -291,9 +292,10 @@ works = [
     lambda: bridge.force_flush(),
     lambda: other.add(1.0, {"step": 3}),
 ]
-for work in works:
-    threading.Thread(target=go_on, args=[work], daemon=True).start()
-time.sleep(0.3)
+turns = [0] * len(works)
+for each in enumerate(works):
+    threading.Thread(target=go_on, args=each, daemon=True).start()
+wait_until(lambda: min(turns) > 20)
 """
     )
     assert 0 == outcome.code

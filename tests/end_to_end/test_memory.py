@@ -40,11 +40,12 @@ report(rows=run.rows_written, peaks=peaks)
 """
 
 
+@pytest.mark.long
 @pytest.mark.skipif(sys.platform == "win32", reason="the platform does not say how much memory was used")
 def test_two_hundred_thousand_steps_need_no_more_memory_than_twenty_thousand(run_scripts):
     """At its peak, in the whole process; with a plain provider, and with the views of `configure`."""
     makers = list(MAKERS)[OLD_SDK:]  # before 1.45.2 the SDK itself keeps every step that is an attribute
-    outcomes = run_scripts({maker: MEASURE.replace("MAKE", MAKERS[maker]) for maker in makers})
+    outcomes = run_scripts({maker: MEASURE.replace("MAKE", MAKERS[maker]) for maker in makers}, timeout=170)
     for maker, outcome in outcomes.items():
         ((rows, peaks),) = [(each["rows"], each["peaks"]) for each in outcome.ended_well().reports]
         assert (maker, 200_000) == (maker, rows)

@@ -124,12 +124,12 @@ def test_a_fast_loop_passes_max_pending_without_a_loss(run_script):
         """
         run = wandb.init()
         bridge = configure(
-            run, export_interval_millis=100, max_pending=2_000, hold=3_600, expected_sources=["evaluator"]
+            run, export_interval_millis=100, max_pending=500, hold=3_600, expected_sources=["evaluator"]
         )
         meter = metrics.get_meter("trainer")
         loss, norm, rate = (meter.create_gauge(name) for name in ("loss", "norm", "rate"))
         accuracy = metrics.get_meter("evaluator").create_gauge("accuracy")
-        for step in range(20_000):
+        for step in range(5_000):
             loss.set(step, {"step": step})
             norm.set(step + 1, {"step": step})
             rate.set(step + 2, {"step": step})
@@ -145,17 +145,17 @@ def test_a_fast_loop_passes_max_pending_without_a_loss(run_script):
         """
     ).ended_well()
     (stats,) = outcome.reports
-    steps = range(20_000)
+    steps = range(5_000)
     assert stats["late"] > 0, "nothing was committed early"
     assert stats["conserved"]
     assert stats["shed"] == 0
-    assert 100_020 == stats["recorded"] == stats["written"]
+    assert 25_005 == stats["recorded"] == stats["written"]
     assert stats["rows"] == len(outcome.rows)
     assert {step: step for step in steps} == outcome.run.series("loss")
     assert {step: step + 1 for step in steps} == outcome.run.series("norm")
     assert {step: step + 2 for step in steps} == outcome.run.series("rate")
     assert {step: step + 3 for step in steps} == outcome.run.series("entropy")
     assert dict.fromkeys(steps, "text") == outcome.run.series("note")
-    assert {step - 500: -step for step in range(999, 20_000, 1_000)} == outcome.run.series("accuracy")
+    assert {step - 500: -step for step in range(999, 5_000, 1_000)} == outcome.run.series("accuracy")
     committed = [row["_step"] for row in outcome.rows]
     assert sorted(set(committed)) == committed

@@ -39,9 +39,8 @@ def run_online(run_script, server):
     """Run a script after `TRAINING`, online, with the arguments of `wandb.init`."""
 
     def run(source, *, env=None, **init):
-        return run_script(
-            TRAINING.replace("INIT", repr(init)) + source, variables={**server.environment, **(env or {})}
-        )
+        variables = {**server.environment, **(env or {})}
+        return run_script(TRAINING.replace("INIT", repr(init)) + source, variables=variables, warm=not env)
 
     return run
 

@@ -136,11 +136,11 @@ def test_the_receiver_may_be_away_for_a_while(run_script):
         JOB
         + """
 import socket
-with socket.socket() as probe:
-    probe.bind(("127.0.0.1", 0))
-    port = probe.getsockname()[1]
-workers = [start(rank, 2, 0, 20, 0.01, endpoint=f"http://127.0.0.1:{port}") for rank in range(2)]
-time.sleep(1.5)  # they find nobody; what is tested does not depend on it
+with socket.create_server(("127.0.0.1", 0)) as nobody:
+    port = nobody.getsockname()[1]
+    workers = [start(rank, 2, 0, 20, 0.01, endpoint=f"http://127.0.0.1:{port}") for rank in range(2)]
+    for _ in workers:
+        nobody.accept()[0].close()  # they knock, and nobody answers
 with OtlpReceiver(run, port=port, hold=30.0, expected_sources=2) as receiver:
     end_well(*workers)
 """

@@ -110,8 +110,8 @@ def test_the_buffer_size_and_the_interval_of_the_environment_count(python):
             time.sleep(0.01)
         print(get_step_manager().get_stats()["written"])
     """
-    options = {"WANDB_STEP_FIX_BUFFER_SIZE": "7", "WANDB_STEP_FIX_FLUSH_INTERVAL": "0.05"}
-    assert ["7 0.05", "2"] == python(
+    options = {"WANDB_STEP_FIX_BUFFER_SIZE": "7", "WANDB_STEP_FIX_FLUSH_INTERVAL": "0.5"}
+    assert ["7 0.5", "2"] == python(
         code, on="1", env={**options, "OTEL_WANDB_HOLD": "3600"}
     ).ended_well().lines
 

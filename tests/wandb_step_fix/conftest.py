@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import textwrap
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,11 @@ SURROUNDINGS = {
     "WANDB_SILENT": "true",
     "WANDB_CONSOLE": "off",
     "WANDB_ERROR_REPORTING": "false",
+    # What W&B finds out about the machine takes it longer than most of these programs run.
+    "WANDB_X_DISABLE_META": "true",
+    "WANDB_X_DISABLE_STATS": "true",
+    "WANDB_X_SAVE_REQUIREMENTS": "false",
+    "WANDB_DISABLE_GIT": "true",
 }
 
 PROLOGUE = """
@@ -110,18 +116,20 @@ class Outcome:
 
 
 @pytest.fixture(scope="session")
-def run_program(tmp_path_factory):
+def run_program(tmp_path_factory, warm_python):
     """Run a program after the prologue above, wait for its end, and read what its runs have left behind."""
 
     def run(source: str, *, timeout: float = 60.0, prologue: str = PROLOGUE, **environment: str) -> Outcome:
-        return _run(
-            prologue + textwrap.dedent(source), tmp_path_factory.mktemp("program"), timeout, environment
-        )
+        command = warm_python if prologue is PROLOGUE and not environment else [sys.executable]
+        directory = tmp_path_factory.mktemp("program")
+        return _run(command, prologue + textwrap.dedent(source), directory, timeout, environment)
 
     return run
 
 
-def _run(source: str, directory: Path, timeout: float, more: dict[str, str]) -> Outcome:
+def _run(
+    command: Sequence[str | Path], source: str, directory: Path, timeout: float, more: dict[str, str]
+) -> Outcome:
     script = directory / "program.py"
     script.write_text(source)
     clean = {
@@ -129,7 +137,7 @@ def _run(source: str, directory: Path, timeout: float, more: dict[str, str]) -> 
     }
     try:
         ended = subprocess.run(
-            [sys.executable, script.name],
+            [*command, script.name],
             cwd=directory,
             env={**clean, **SURROUNDINGS, **more},
             stdin=subprocess.DEVNULL,

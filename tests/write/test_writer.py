@@ -77,6 +77,20 @@ def test_a_resumed_run_starts_at_its_own_step():
     assert [(10, 4)] == written(run)
 
 
+def test_a_run_that_others_have_written_goes_on_where_they_stopped():
+    """W&B does not know of rows that lie in another file: neither its step nor ours begins below them."""
+    run = FakeRun(starting_step=3)
+    writer = writer_of(run)
+    writer.continue_at(7)
+    assert 7 == writer.starting_step
+    writer.write(row(4, late=True, loss=4.0))
+    writer.write(row(7, loss=7.0))
+    writer.continue_at(2)
+    assert 7 == writer.starting_step
+    writer.write(row(10, loss=10.0))
+    assert [(7, 4), (8, 7), (10, 10)] == written(run)
+
+
 def test_a_shared_run_takes_no_step():
     """W&B ignores `step=` there and numbers the rows itself."""
     run = FakeRun()

@@ -5,6 +5,7 @@ import sqlite3
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from otel_wandb_bridge.receive.resumed import Resumed
 from otlp_sender import NOW, SECOND, gauge_of, post, request_of, series
 
 from otel_wandb_bridge import OtlpReceiver
@@ -139,6 +140,17 @@ def test_a_journal_of_another_run_is_not_written_into_this_one(tmp_path):
     with OtlpReceiver(run, port=0, journal=path) as receiver:
         accept(receiver, export(0, 0, 1))
     assert [0, 1] == [row["global_step"] for row in run.rows]
+
+
+def test_an_offline_run_goes_on_behind_the_rows_of_its_earlier_files(tmp_path, monkeypatch):
+    """For W&B it begins at 0 again: what is below is late, and no row has the number of an earlier one."""
+    monkeypatch.setattr("otel_wandb_bridge.receive.memory.resumed", lambda *_: Resumed(7))
+    run = FakeRun()
+    with OtlpReceiver(run, port=0, journal=tmp_path / "journal", reorder=0.0) as receiver:
+        accept(receiver, export(0, 2, 7, 8))
+        receiver.force_flush()
+        assert 1 == receiver.stats().late
+    assert [(7, 2), (8, 7), (9, 8)] == sorted((row["_step"], row["global_step"]) for row in run.rows)
 
 
 def test_a_journal_is_used_by_one_receiver_at_a_time(tmp_path):

@@ -5,10 +5,10 @@ import sqlite3
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from otel_wandb_bridge.receive.resumed import Resumed
 from otlp_sender import NOW, SECOND, gauge_of, post, request_of, series
 
 from otel_wandb_bridge import OtlpReceiver
+from otel_wandb_bridge.journal.resumed import Resumed
 from otel_wandb_bridge.receive.body import Refused
 from otel_wandb_bridge.receive.committed import Committed
 from otel_wandb_bridge.receive.journal import Commit, Journal

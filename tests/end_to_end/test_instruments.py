@@ -1,5 +1,7 @@
 """The table of docs/instruments.md, row by row, in real runs: both temporalities, with and without views."""
 
+import statistics
+
 import pytest
 
 COMBINATIONS = [
@@ -106,6 +108,9 @@ def test_a_histogram_of_each_step(runs, combination, key):
         if not key.startswith("plain"):
             extremes = [run.series(f"{key}/{name}")[step] for name in ("min", "p50", "max")]
             assert [0, 0.25 if step == 0 else 0.5, step + 1] == extremes
+            percentiles = statistics.quantiles(values, n=100, method="inclusive")
+            for name, expected in (("p95", percentiles[94]), ("p99", percentiles[98])):
+                assert expected == pytest.approx(run.series(f"{key}/{name}")[step])
             assert len(made["values"]) == 64
 
 

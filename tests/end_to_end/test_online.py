@@ -157,6 +157,20 @@ def test_a_resumed_run_goes_on_and_replayed_steps_keep_their_true_step(run_onlin
     assert "ignoring" not in "".join(logs)
 
 
+def test_the_running_totals_of_a_resumed_run_go_on(run_online, server):
+    """From what the server knows of them, in a process that knows nothing."""
+    count = """
+tokens = bridge.meter_provider.get_meter("trainer").create_counter("tokens")
+for step in range(FIRST, FIRST + 5):
+    tokens.add(10, {"step": step})
+run.finish()
+"""
+    run_online(count.replace("FIRST", "0")).ended_well()
+    run_online(count.replace("FIRST", "5"), resume="must").ended_well()
+    assert {step: 10 * (step + 1) for step in range(10)} == server.runs["abc"].series("tokens")
+    assert 100 == server.runs["abc"].summary["tokens"]
+
+
 def test_a_run_that_is_rewound_starts_over_at_that_step(run_online, server):
     """The steps after it are gone from the server, and come again."""
     run_online("record(range(10))\n").ended_well()

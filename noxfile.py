@@ -25,6 +25,8 @@ NEED_WHEELS = ("numpy", "matplotlib", "pillow")
 def tests(session: nox.Session, versions: str) -> None:
     """The whole suite, or what stands behind `--`."""
     which = session.posargs or ["--numprocesses", "2", "--dist", "loadfile"]
+    if session.venv_backend == "venv":  # that of Python 3.10 searches for very long
+        session.run("python", "-m", "pip", "install", "--quiet", "--upgrade", "pip")
     if versions == "latest":
         session.install("--editable", ".[dev]")
         session.run("python", "-m", "pytest", *which)

@@ -23,7 +23,7 @@ help:
 	@echo "make lowest  the tests with the lowest versions supported"
 	@echo "make docs    the site, into build/site"
 	@echo "make pictures  those of the docs"
-	@echo "make wheel   build, install into an empty environment, try"
+	@echo "make wheel   build, install into empty environments, try the commands of the README"
 	@echo "make nightly the laws, for minutes instead of seconds"
 	@echo "make audit   known vulnerabilities of what is installed"
 	@echo "make check   lint, types and tests"
@@ -101,14 +101,12 @@ docs: $(DOCS)/.ready
 pictures: $(VENV)/.ready
 	$(BIN)/otel-wandb demo --no-plot --dir build --picture docs/pictures/demo.png
 
-# Built, installed into an empty environment, and used there.
+# Built, installed into empty environments by the commands of the README, and used there.
 wheel: $(VENV)/.ready
 	rm -rf build dist $(VENV)-wheel
 	$(BIN)/python -m build --outdir dist . >/dev/null
 	$(BIN)/python -m twine check --strict dist/*
 	$(PYTHON) -m venv $(VENV)-wheel
-	$(VENV)-wheel/bin/python -m pip install --quiet --disable-pip-version-check "$$(ls dist/*.whl)[demo]"
-	cd $(VENV)-wheel && bin/otel-wandb demo --steps 30 --no-plot
 	INSTALLED=$(VENV)-wheel $(BIN)/python -m pytest tests/installed $(ARGS)
 
 # The state machines and fuzz tests with fifty times the examples.

@@ -317,10 +317,15 @@ class Pipeline:
         self._start_over()
 
     def conclude(self) -> None:
-        """The run, or the program, is about to end: say in one line what went otherwise, if anything did."""
-        if self._writer_is_known and self._summary_counts:
+        """The run, or the program, is about to end: leave in it who reported, and how it went.
+
+        In one line where anything went otherwise than by the book.
+        """
+        if self._writer_is_known:
             steps = {source: progress.highest for source, progress in self._reconciler.sources.items()}
-            self.target.put_into_summary(self._verdict.summary(steps))
+            self.target.put_into_config({"sources": self._verdict.sources(steps)})
+            if self._summary_counts:
+                self.target.put_into_summary(self._verdict.summary(steps))
         line, is_loss = self._verdict.line()
         if line:
             tell(self.target.run, line, is_loss=is_loss)

@@ -23,6 +23,8 @@ _TOTALS = (
     "foreign_steps",
 )
 _MOST_NAMES = 3
+_MOST_SOURCES = 200
+_OTHERS = "other sources"
 
 
 class SamplesLost(RuntimeError):
@@ -84,6 +86,33 @@ class Verdict:
             counts["rejected"] or totals["shed"] or totals["dropped"]
         )
 
+    def sources(self, steps: Mapping[str, int]) -> dict[str, dict[str, int]]:
+        """Each source's highest step, and how many of its samples were late or overridden.
+
+        Past 200 sources, those of the others are one entry.
+
+        Args:
+            steps: The highest step that each source has reported.
+        """
+        counts = self.counts()
+        late, overridden = counts["late"], counts["overridden"]
+        told = {
+            source: {"step": step, "late": late[source], "overridden": overridden[source]}
+            for source, step in steps.items()
+        }
+        if len(told) <= _MOST_SOURCES:
+            return told
+        names = list(told)
+        shown = {name: told[name] for name in names[:_MOST_SOURCES]}
+        others = [told[name] for name in names[_MOST_SOURCES:]]
+        return shown | {
+            _OTHERS: {
+                "step": max(each["step"] for each in others),
+                "late": sum(each["late"] for each in others),
+                "overridden": sum(each["overridden"] for each in others),
+            }
+        }
+
     def summary(self, steps: Mapping[str, int]) -> dict[str, Any]:
         """The counts for the run's summary.
 
@@ -91,10 +120,7 @@ class Verdict:
             steps: The highest step that each source has reported.
         """
         counts = self.counts()
-        by_source = {
-            source: {"step": step, "late": counts["late"][source], "overridden": counts["overridden"][source]}
-            for source, step in steps.items()
-        }
+        by_source = self.sources(steps)
         rejected = counts["rejected"].total()
         totals = {name: counts["totals"][name] for name in _TOTALS}
         named = {f"{COUNTS}{name}": count for name, count in (totals | {"rejected": rejected}).items()}

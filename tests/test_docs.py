@@ -1,4 +1,4 @@
-"""Every Python snippet of the README and the docs runs."""
+"""Every Python snippet of the README and the docs runs; those of frameworks run in tests/frameworks."""
 
 import os
 import re
@@ -13,6 +13,7 @@ SNIPPETS = [
     pytest.param(code, id=f"{page.name}-{number}")
     for page in PAGES
     for number, code in enumerate(re.findall(r"^```python\n(.*?)^```", page.read_text(), re.M | re.S))
+    if "otel_wandb_bridge.adapters" not in code
 ]
 
 
@@ -80,3 +81,23 @@ def test_the_examples_page_names_every_example():
     page = (ROOT / "docs" / "examples.md").read_text()
     names = [path.name for path in (ROOT / "examples").iterdir() if not path.name.startswith(("_", "."))]
     assert [] == [name for name in names if f"(../examples/{name}" not in page]
+
+
+def test_the_readme_names_every_extra():
+    """But for those of the project's own work."""
+    pyproject = (ROOT / "pyproject.toml").read_text()
+    (section,) = re.findall(r"^\[project.optional-dependencies\]\n(.*?)^\[", pyproject, re.M | re.S)
+    extras = {*re.findall(r"^([\w-]+) = \[", section, re.M)} - {"test", "frameworks", "bench", "dev"}
+    (table,) = re.findall(r"^\| extra \|.*?\n\n", (ROOT / "README.md").read_text(), re.M | re.S)
+    named = {
+        name for cell in re.findall(r"^\| (`.*?) \|", table, re.M) for name in re.findall(r"[\w-]+", cell)
+    }
+    assert {"demo", "worker-grpc"} <= extras == named
+
+
+def test_the_reference_names_every_public_name():
+    """Of the package itself."""
+    import otel_wandb_bridge
+
+    named = re.findall(r"^ +- (\w+)$", (ROOT / "docs" / "reference.md").read_text(), re.M)
+    assert otel_wandb_bridge.__all__ == sorted(named)

@@ -169,6 +169,42 @@ def test_rows_below_the_start_of_a_resumed_run_are_late_for_on_late_too():
     assert [3] == [sample.step for sample in seen]
 
 
+def test_a_run_says_in_its_config_who_reported():
+    """Under `otel.sources`, without being asked: what stood there of earlier sources stays."""
+    run = FakeRun(config={"otel": {"sources": {"earlier": {"step": 1, "late": 0, "overridden": 0}}}})
+    with bridge_to(run) as bridge:
+        bridge.log({"loss": 0.5}, step=3, source="trainer")
+        bridge.log({"loss": 0.4}, step=3, source="critic")
+        bridge.force_flush()
+        bridge.log({"reward": 1.0}, step=2, source="reward")
+    assert {
+        "earlier": {"step": 1, "late": 0, "overridden": 0},
+        "trainer": {"step": 3, "late": 0, "overridden": 0},
+        "critic": {"step": 3, "late": 0, "overridden": 1},
+        "reward": {"step": 2, "late": 1, "overridden": 0},
+    } == run.config["otel"]["sources"]
+    assert [] == [key for key in run.summary if key.startswith("bridge/")]
+
+
+def test_a_run_of_which_nothing_came_says_nothing_of_sources():
+    """No entry is put into the config for nothing."""
+    run = FakeRun()
+    with bridge_to(run) as bridge:
+        bridge.force_flush()
+    assert "sources" not in run.config.get("otel", {})
+
+
+def test_sources_without_number_are_one_entry_past_200():
+    """A config is for people to read; no sample goes uncounted."""
+    ledger = Ledger()
+    verdict = Verdict(ledger, Policy())
+    for number in range(300):
+        ledger.note_late(f"request {number}", 1)
+    sources = verdict.sources({f"request {number}": number for number in range(300)})
+    assert (201, 300) == (len(sources), sum(each["late"] for each in sources.values()))
+    assert {"step": 299, "late": 100, "overridden": 0} == sources["other sources"]
+
+
 def test_the_counts_are_in_the_summary_if_asked():
     """Under `bridge/`, with each source's part."""
     run = FakeRun()

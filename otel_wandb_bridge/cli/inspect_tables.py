@@ -16,6 +16,7 @@ from otel_wandb_bridge.inspection.history import ranges
 COUNTS = "bridge/"
 """Where the bridge puts its counts in a run's summary, if asked."""
 
+_SOURCES = 30
 _SPARKS, _KEY = 10, 24
 """Widths, so that a line fits into 80 columns."""
 
@@ -41,6 +42,10 @@ def facts_of(stored: StoredRun, problems: Sequence[Problem]) -> dict[str, Any]:
         "rows_without_axis": len(history.without_axis),
         "dropped_by_wandb": stored.dropped_by_wandb,
         "bridge": _counts(stored),
+        "sources": {
+            source: {"last_step": step, "late": late, "overridden": overridden}
+            for source, step, late, overridden in sources_of(stored)
+        },
         "keys": {curve.key: len(curve.points) for curve in history.curves},
         "problems": [
             {"kind": problem.kind, "count": problem.count, "text": problem.text} for problem in problems
@@ -49,11 +54,13 @@ def facts_of(stored: StoredRun, problems: Sequence[Problem]) -> dict[str, Any]:
 
 
 def tables(stored: StoredRun, curves: Sequence[Curve], *, left_out: int = 0) -> Group:
-    """The run, its sources where the bridge left its counts, and the chosen keys."""
+    """The run, its sources where it was the bridge that wrote, and the chosen keys."""
     parts: list[Any] = [_run_table(stored)]
     sources = sources_of(stored)
     if sources:
-        parts.append(_sources_table(sources))
+        parts.append(_sources_table(sources[:_SOURCES]))
+    if len(sources) > _SOURCES:
+        parts.append(Text(f"… and {len(sources) - _SOURCES} more sources: --json has all", style="dim"))
     if curves:
         parts.append(_keys_table(stored, curves))
     if left_out > 0:
@@ -91,7 +98,8 @@ def lines_of(stored: StoredRun) -> list[tuple[str, str]]:
 
 def sources_of(stored: StoredRun) -> list[tuple[str, int | None, int, int]]:
     """By source: the highest step it reported, how many samples were late, and how many overridden."""
-    by_source = _counts(stored).get("sources")
+    described = stored.config.get("otel")
+    by_source = described.get("sources") if isinstance(described, dict) else None
     if not isinstance(by_source, dict):
         return []
     return [

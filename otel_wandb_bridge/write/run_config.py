@@ -10,7 +10,7 @@ KEY = "otel"
 
 
 class RunConfig:
-    """Keeps `run.config["otel"]`: a mapping of sections, such as the resource.
+    """Keeps `run.config["otel"]`: a mapping of sections: resource, metrics, sources.
 
     What an earlier part of a resumed run has said stays, unless it is said anew.
 
@@ -28,7 +28,8 @@ class RunConfig:
             before = _mapping(config.get(KEY))
             after = {**before}
             for section, entries in sections.items():
-                after[section] = {**_mapping(before.get(section)), **entries}
+                if entries:
+                    after[section] = {**_mapping(before.get(section)), **entries}
             if after != before:
                 config.update({KEY: after}, allow_val_change=True)
         except Exception as error:

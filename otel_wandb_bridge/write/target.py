@@ -4,7 +4,7 @@ import logging
 import os
 import threading
 import weakref
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from ..ledger import Ledger
@@ -89,6 +89,11 @@ class RunTarget:
         """Put values into the summary of the run that is being written."""
         if self._writer is not None:
             self._writer.put_into_summary(values)
+
+    def put_into_config(self, sections: Mapping[str, Mapping[str, Any]]) -> None:
+        """Add entries to sections of `otel` in the config of the run that is being written."""
+        if self._writer is not None:
+            self._writer.config.describe(sections)
 
     def release(self) -> None:
         """The run is about to finish: let it go."""

@@ -92,6 +92,22 @@ def test_the_facts_can_be_read_by_programs(runs):
     assert ["late", "repeated"] == [problem["kind"] for problem in facts["problems"]]
 
 
+def test_the_sources_of_a_run_are_shown(runs, tmp_path):
+    """Of any run that the bridge wrote: how far each came, and what of it was late."""
+    facts = json.loads(inspect(runs["late"], "--json").stdout)
+    assert {
+        "trainer": {"last_step": 5, "late": 0, "overridden": 0},
+        "evaluator": {"last_step": 2, "late": 1, "overridden": 0},
+    } == facts["sources"]
+    table = [line.split() for line in inspect(runs["late"]).stdout.splitlines()]
+    assert ["evaluator", "2", "1", "0"] in table
+    assert ["trainer", "5", "0", "0"] in table
+    page = tmp_path / "run.html"
+    inspect(runs["late"], "--html", page)
+    assert "<td>evaluator</td><td>2</td><td>1</td><td>0</td>" in page.read_text(encoding="utf-8")
+    assert {} == json.loads(inspect(runs["plain"], "--json").stdout)["sources"]
+
+
 def test_keys_are_chosen_by_pattern_and_drawn(runs):
     """In the terminal."""
     result = inspect(runs["late"], "--key", "eval/*", "--plot")

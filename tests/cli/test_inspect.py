@@ -4,12 +4,15 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from rich.console import Console
 
 from otel_wandb_bridge.cli import main
-from otel_wandb_bridge.inspection import read_run
+from otel_wandb_bridge.cli.inspect_tables import tables
+from otel_wandb_bridge.inspection import History, StoredRun, read_run
 
 WRITE = """
 import wandb
@@ -106,6 +109,17 @@ def test_the_sources_of_a_run_are_shown(runs, tmp_path):
     inspect(runs["late"], "--html", page)
     assert "<td>evaluator</td><td>2</td><td>1</td><td>0</td>" in page.read_text(encoding="utf-8")
     assert {} == json.loads(inspect(runs["plain"], "--json").stdout)["sources"]
+
+
+def test_of_very_many_sources_some_are_shown_and_the_rest_counted():
+    """The terminal is for people."""
+    sources = {f"source {number:02}": {"step": number} for number in range(40)}
+    stored = StoredRun(Path("run"), History([], "global_step"), config={"otel": {"sources": sources}})
+    console = Console(width=80)
+    with console.capture() as captured:
+        console.print(tables(stored, []))
+    assert (True, False) == tuple(name in captured.get() for name in ("source 29", "source 30"))
+    assert "… and 10 more sources: --json has all" in captured.get()
 
 
 def test_keys_are_chosen_by_pattern_and_drawn(runs):

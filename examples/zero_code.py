@@ -1,7 +1,8 @@
 """A program that knows OpenTelemetry and W&B, and nothing of the bridge. Its metrics are in the run all the
 same.
 
-    OTEL_METRICS_EXPORTER=wandb opentelemetry-instrument python examples/zero_code.py
+    export OTEL_METRICS_EXPORTER=wandb OTEL_TRACES_EXPORTER=none OTEL_LOGS_EXPORTER=none
+    opentelemetry-instrument python examples/zero_code.py
 
 Needs `pip install opentelemetry-distro`. The same with a file in place of the variables:
 

@@ -3,12 +3,13 @@
 import os
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
+from importlib import metadata
 from pathlib import Path
 
 from ..options import known_options, resolve
 from ..shared_options import PREFIX
 from .finding import FINE, NOTE, TROUBLE, Finding
-from .installation import start_up_file
+from .installation import is_installed, start_up_file
 
 SWITCH = "WANDB_STEP_FIX_ENABLED"
 _YES = ("true", "1", "yes", "on")
@@ -56,6 +57,7 @@ def look_at_environment(environment: Mapping[str, str] | None = None) -> Iterato
     journal = variables.get(PREFIX + "JOURNAL", "").strip()
     if journal:
         yield _about_journal(Path(journal))
+    yield from _about_other_signals(variables)
     yield _about_switch(variables)
 
 
@@ -77,6 +79,30 @@ def _about_journal(path: Path) -> Finding:
         return Finding("journal", FINE, f"{path}: its run has all of it")
     mend = f"wandb.init(id={run!r}, resume='allow') completes it"
     return Finding("journal", NOTE, f"{path}: it holds what run {run!r} may lack", mend)
+
+
+def _about_other_signals(variables: Mapping[str, str]) -> Iterator[Finding]:
+    """Whether `opentelemetry-instrument` would fail for the sake of traces or logs.
+
+    `opentelemetry-distro` has them exported by OTLP where nobody says otherwise, and sets up nothing, metrics
+    neither, where that exporter is not installed.
+    """
+    exporters = variables.get("OTEL_METRICS_EXPORTER", "").split(",")
+    if "wandb" not in map(str.strip, exporters) or not is_installed("opentelemetry-distro"):
+        return
+    for signal in ("traces", "logs"):
+        variable = f"OTEL_{signal.upper()}_EXPORTER"
+        if "otlp" not in variables.get(variable, "otlp").split(","):
+            continue
+        protocol = variables.get("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc")
+        protocol = variables.get(f"OTEL_EXPORTER_OTLP_{signal.upper()}_PROTOCOL", protocol)
+        exporter = "otlp_proto_grpc" if protocol == "grpc" else "otlp_proto_http"
+        if not metadata.entry_points(group=f"opentelemetry_{signal}_exporter", name=exporter):
+            text = (
+                f"{signal} go to {exporter}, which is not installed: opentelemetry-instrument sets up nothing"
+            )
+            mend = f'{variable}=none, or pip install "opentelemetry-distro[otlp]"'
+            yield Finding(variable, TROUBLE, text, mend)
 
 
 def _unknown(names: list[str]) -> Iterator[Finding]:

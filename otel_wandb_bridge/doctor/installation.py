@@ -24,6 +24,11 @@ def look_at_installation() -> Iterator[Finding]:
     yield _about_entry_point()
 
 
+def is_installed(name: str) -> bool:
+    """Whether this Python has a distribution of that name."""
+    return _version(name) is not None
+
+
 def start_up_file() -> Path | None:
     """The file by which the environment alone can switch the drop-in on, where this Python reads it."""
     for folder in map(Path, sys.path):

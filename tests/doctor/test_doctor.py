@@ -173,6 +173,27 @@ def test_variables_that_cannot_be_used_or_are_misspelt_are_named(monkeypatch):
     assert "trouble" == found["OTEL_SDK_DISABLED"].state
 
 
+def test_a_start_up_that_fails_for_the_sake_of_traces_or_logs_is_trouble(monkeypatch):
+    """OpenTelemetry's own distro wants an OTLP exporter for them, and sets up nothing without it."""
+    entry_points = environment.metadata.entry_points
+    monkeypatch.setattr(environment, "is_installed", lambda name: name == "opentelemetry-distro")
+    monkeypatch.setattr(
+        environment.metadata,
+        "entry_points",
+        lambda **asked: () if asked["group"] == "opentelemetry_logs_exporter" else entry_points(**asked),
+    )
+
+    def about(**variables):
+        return {each.about: each for each in environment.look_at_environment(variables)}
+
+    found = about(OTEL_METRICS_EXPORTER="wandb", OTEL_TRACES_EXPORTER="none")
+    assert "trouble" == found["OTEL_LOGS_EXPORTER"].state
+    assert "OTEL_LOGS_EXPORTER=none" in found["OTEL_LOGS_EXPORTER"].mend
+    assert "OTEL_TRACES_EXPORTER" not in found
+    assert "OTEL_LOGS_EXPORTER" not in about(OTEL_METRICS_EXPORTER="wandb", OTEL_LOGS_EXPORTER="console")
+    assert "OTEL_LOGS_EXPORTER" not in about(OTEL_METRICS_EXPORTER="otlp")
+
+
 def test_the_switch_without_its_start_up_file_is_trouble(monkeypatch):
     """As on PYTHONPATH alone."""
     monkeypatch.setenv("WANDB_STEP_FIX_ENABLED", "true")

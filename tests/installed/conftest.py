@@ -44,7 +44,7 @@ def wheel():
 def shell(wheel, tmp_path_factory):
     """Run a script as a user does who has activated an environment; its `otel-wandb-bridge` is the wheel."""
     constraint = tmp_path_factory.mktemp("pip") / "constraint.txt"
-    constraint.write_text(f"otel-wandb-bridge @ {wheel.resolve().as_uri()}\n")
+    constraint.write_text(f"otel-wandb-bridge=={wheel.name.split('-')[1]}\n")
 
     def shell(script, directory, environment, **variables):
         kept = {key: value for key, value in os.environ.items() if not key.startswith(OTHERS)}
@@ -52,6 +52,8 @@ def shell(wheel, tmp_path_factory):
             "PATH": f"{environment / 'bin'}{os.pathsep}{kept['PATH']}",
             "VIRTUAL_ENV": str(environment),
             "PIP_CONSTRAINT": str(constraint),
+            "PIP_FIND_LINKS": f"{wheel.resolve().parent} {os.environ.get('PIP_FIND_LINKS', '')}".strip(),
+            "UV_FIND_LINKS": str(wheel.resolve().parent),
             "UV_CONSTRAINT": str(constraint),
             "WANDB_SILENT": "true",
         }
@@ -69,11 +71,12 @@ def shell(wheel, tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def installed(shell):
+def installed(shell, wheel):
     """The environment that was empty, with the package alone."""
     environment = Path(ENVIRONMENT).resolve()
     done = shell("pip install otel-wandb-bridge", ROOT, environment)
     assert 0 == done.returncode, done.stderr
+    assert wheel.name in done.stdout
     return environment
 
 

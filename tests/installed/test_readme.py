@@ -62,10 +62,11 @@ def inspect(block, run):
 
 
 def doctor(block, run):
-    assert 2 == ended_well(run(block)).stdout.count("otel-wandb-bridge 0")
+    output = ended_well(run(block)).stdout
+    assert 2 == len(re.findall(r"^fine +otel-wandb-bridge +\d", output, re.M))
 
 
-def tests(block, run):
+def make_test(block, run):
     ended_well(run(block, directory=ROOT, ARGS="tests/testing/test_fake_clock.py"))
 
 
@@ -76,7 +77,7 @@ TRIALS = {
     "pip install opentelemetry-distro": instrument,
     "otel-wandb inspect": inspect,
     "otel-wandb doctor": doctor,
-    "make test": tests,
+    "make test": make_test,
 }
 """By the first line of a block: what it promises."""
 

@@ -28,7 +28,7 @@ class Killed:
     def __exit__(self, *_):
         pipeline = self.exporter._pipeline
         journaling = pipeline._journaling
-        if journaling._tail._file is not None:
+        if journaling._tail is not None and journaling._tail._file is not None:
             journaling._tail._file.let_go()
         journaling._tail = pipeline.memory = None
         writer = pipeline.target.writer()

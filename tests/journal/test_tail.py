@@ -49,6 +49,7 @@ _calls = st.lists(
     st.one_of(
         st.tuples(st.sampled_from(["a", "b"]), st.integers(0, 12), st.sampled_from(["x", "y"])),
         st.just("flush"),
+        st.just("fail"),
         st.just("kill"),
     ),
     max_size=40,
@@ -57,8 +58,12 @@ _calls = st.lists(
 
 @given(_calls, st.lists(st.integers(0, 12), min_size=42, max_size=42))
 @settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
-def test_no_value_is_lost_or_twice_however_often_it_is_killed(killed, tmp_path, calls, lost):
-    """Each call has a value of its own; a kill takes rows that W&B has not stored yet off the run's end."""
+def test_no_value_is_lost_or_twice_however_often_it_is_killed(killed, tmp_path, monkeypatch, calls, lost):
+    """Each call has a value of its own; a kill takes rows that W&B has not stored yet off the run's end.
+
+    Rows are noted two at a time, and W&B fails now and then.
+    """
+    monkeypatch.setattr("otel_wandb_bridge.write.writer.BATCH", 2)
     (tmp_path / "tail.journal").unlink(missing_ok=True)
     stored, sent, waiting, values = [], set(), set(), iter(range(1000))
     run = FakeRun()
@@ -69,6 +74,8 @@ def test_no_value_is_lost_or_twice_however_often_it_is_killed(killed, tmp_path, 
             bridge.flush()
             sent |= waiting
             waiting = set()
+        elif call == "fail":
+            run.fail_next(1, ConnectionError("gone"))
         elif call == "kill":
             bridge.__exit__()
             waiting = set()
@@ -82,7 +89,8 @@ def test_no_value_is_lost_or_twice_however_often_it_is_killed(killed, tmp_path, 
             value = next(values)
             bridge.log({f"{key}{value}": value}, step, source)
             waiting.add((step, value))
-    bridge.exporter.flush_everything(1000)
+    while not bridge.exporter.flush_everything(1000) and bridge.exporter.stats().pending:
+        pass
     assert bridge.exporter.stats().is_conserved()
     bridge.__exit__()
     rows = [*stored, *run.rows]

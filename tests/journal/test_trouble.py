@@ -180,6 +180,19 @@ def test_a_run_whose_rows_wandb_numbers_has_none(killed, tmp_path, caplog):
     assert 'mode="shared"' in caplog.text
 
 
+def test_it_ends_where_wandb_begins_to_number_the_rows(killed, tmp_path, caplog, monkeypatch):
+    """Forked children log to the run: what the journal says of steps would not be true any more."""
+    with killed() as bridge:
+        train(bridge, range(5))
+        monkeypatch.setattr("otel_wandb_bridge.write.traffic.Traffic.is_joined", True)
+        train(bridge, range(5, 10))
+        assert not (tmp_path / "tail.journal").exists()
+        bridge.exporter.flush_everything(1000)
+        assert bridge.exporter.stats().is_conserved()
+    assert list(range(10)) == [row["global_step"] for row in bridge.run.rows]
+    assert 1 == caplog.text.count("it ends here")
+
+
 def test_no_more_rows_are_kept_than_needed(killed, tmp_path, monkeypatch):
     """W&B's service holds a bounded part of the file back."""
     monkeypatch.setattr("otel_wandb_bridge.journal.tail.SAFE_ROWS", 30)

@@ -11,6 +11,8 @@ from hypothesis import settings
 os.environ.setdefault("WANDB_MODE", "offline")
 os.environ.setdefault("WANDB_SILENT", "true")
 os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
+# A second thread of NumPy's costs the small matrices of the demo four times the CPU, and gains nothing.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 from otel_wandb_bridge.record.clock import STEP_CLOCK
 

@@ -58,6 +58,7 @@ def test_the_bridge_loses_nothing_where_wandb_log_does(tmp_path: Path):
     assert max(map(len, result.stdout.splitlines()[:-2])) <= 80
 
 
+@pytest.mark.long
 def test_the_picture_shows_every_scalar_that_was_passed(tmp_path: Path):
     picture = tmp_path / "pictures" / "demo.png"
     result = run_demo(RUN, "--no-plot", "--dir", str(tmp_path), "--picture", str(picture))

@@ -85,12 +85,14 @@ def test_the_reward_is_the_edit_distance_to_the_sorted_digits(word: list[int], e
     assert expected == pytest.approx(grpo.reward(np.array([3, 1, 5, 2, 4]), word))
 
 
+@pytest.mark.long
 def test_the_reward_rises(reports: Reports):
     means = [values["reward/mean"] for _, values in reports.by_source["reward"]]
 
     assert np.mean(means[-10:]) > np.mean(means[:10]) + 0.1
 
 
+@pytest.mark.long
 def test_every_component_reports_its_steps_in_order(reports: Reports):
     every_step = list(range(100))
     steps = {source: [step for step, _ in entries] for source, entries in reports.by_source.items()}

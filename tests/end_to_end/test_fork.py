@@ -157,6 +157,7 @@ run.finish()
     assert {step: step / 2 for step in range(20, 25)} == outcome.runs["child"].series("loss")
 
 
+@pytest.mark.long
 def test_a_fork_in_the_middle_of_a_flush_leaves_the_child_free_to_record_and_to_end(run_script):
     """Whatever the flushing thread of the parent held: no lock of it is held for ever in the child."""
     outcome = run_script(

@@ -1,5 +1,7 @@
 """Many components, any order, any speed: one row a step, nothing lost, nothing that W&B throws away."""
 
+import pytest
+
 STEPS = 400
 
 FOUR_THREADS = f"""
@@ -118,6 +120,7 @@ def test_more_steps_than_the_sdk_keeps_series_arrive_from_one_interval(run_scrip
     assert list(range(5_000)) == [row["_step"] for row in outcome.rows] == outcome.run.steps()
 
 
+@pytest.mark.long
 def test_a_fast_loop_passes_max_pending_without_a_loss(run_script):
     """What a sparse source holds back is committed early instead; its own values come late, not never."""
     outcome = run_script(

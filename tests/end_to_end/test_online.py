@@ -112,7 +112,7 @@ def test_every_row_arrives_through_faults_that_pass(run_online, server, faults):
     assert (True, 0) == (stored.is_complete, stored.exit_code)
 
 
-@pytest.mark.parametrize("status", [404, 413])
+@pytest.mark.parametrize("status", [404, pytest.param(413, marks=pytest.mark.long)])
 def test_an_upload_that_wandb_gives_up_is_said_and_can_be_made_up_for(run_online, server, tmp_path, status):
     """W&B goes on as if nothing were, and ends with 0. The rows are in the file: `wandb sync` brings them."""
     server.fail_for_good("file_stream", status)

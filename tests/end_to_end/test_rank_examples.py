@@ -32,6 +32,7 @@ def run(tmp_path, *command):
     return ended.stdout, list(read_rows(tmp_path / "wandb"))
 
 
+@pytest.mark.long
 def test_a_job_of_several_ranks_writes_one_row_a_step(tmp_path):
     """Without PyTorch: rank 0 starts the others."""
     script = [sys.executable, EXAMPLES / "many_ranks.py"]

@@ -7,7 +7,7 @@ pytest.importorskip("opentelemetry.exporter.otlp.proto.http", reason="a worker n
 pytest.importorskip("starlette", reason="the receiver needs its extra")
 
 
-@pytest.mark.parametrize("ranks", [2, 4])
+@pytest.mark.parametrize("ranks", [2, pytest.param(4, marks=pytest.mark.long)])
 def test_what_all_ranks_report_is_one_row_a_step(run_script, ranks):
     """In order, every step once, reduced as declared; at different speeds."""
     ended = run_script(
@@ -34,6 +34,7 @@ with OtlpReceiver(run, port=0, **options) as receiver:
     assert {} == run.series("bridge/ranks")
 
 
+@pytest.mark.long
 def test_a_rank_that_is_killed_delays_a_row_by_hold_once(run_script):
     """The others go on, and the rows say how many ranks are left."""
     ended = run_script(
@@ -78,6 +79,7 @@ with OtlpReceiver(run, port=0, **options) as receiver:
     assert 35 * 10 == run.series("rank_1/tokens")[29]
 
 
+@pytest.mark.long
 def test_a_rank_that_is_late_is_written_at_its_own_steps(run_script):
     """After `hold`, the others do not wait; nothing of it is lost."""
     ended = run_script(
@@ -207,6 +209,7 @@ with OtlpReceiver(run, port=0, grpc_port=0, **options) as receiver:
     assert {step: (step + 1) * 11 for step in range(30)} == run.series("tokens")
 
 
+@pytest.mark.long
 def test_workers_send_over_grpc_too(run_script):
     """`OTEL_EXPORTER_OTLP_PROTOCOL=grpc`."""
     pytest.importorskip("opentelemetry.exporter.otlp.proto.grpc", reason="the OTLP/gRPC exporter is needed")

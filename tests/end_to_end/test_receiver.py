@@ -75,6 +75,7 @@ run.finish()
     assert {step: step / 2 for step in range(50)} == ended.run.series("reward/a")
 
 
+@pytest.mark.long
 def test_the_finish_of_the_run_waits_for_what_was_accepted(run_script):
     """Nothing needs to be flushed or closed."""
     ended = run_script(

@@ -108,6 +108,7 @@ def wait_for_step(port, step, receiver):
     pytest.fail("the receiver does not get on")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kills", [2])
 def test_every_step_is_there_once_however_often_the_receiver_was_killed(tmp_path, kills):
     """Four ranks go on training; each sample that was acknowledged is in the run, in one row a step."""

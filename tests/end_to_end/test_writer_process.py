@@ -74,7 +74,9 @@ report(conserved=stats.is_conserved(), pending=stats.pending, rows=stats.rows, c
     assert "ignoring partial history record" not in run.service_log
 
 
-@pytest.mark.parametrize("step", [1, 250, 1_100])
+@pytest.mark.parametrize(
+    "step", [pytest.param(1, marks=pytest.mark.long), 250, pytest.param(1_100, marks=pytest.mark.long)]
+)
 def test_a_process_that_is_killed_in_the_middle_of_a_batch_costs_no_row(run_helped, step):
     """Nor is one written twice: a thread goes on where it stopped."""
     outcome = run_helped(

@@ -176,6 +176,7 @@ def test_the_switch_does_the_same_as_the_line(forking, tmp_path):
     assert_nothing_lost(left, 2)
 
 
+@pytest.mark.long
 def test_each_of_many_short_lived_children_gets_its_value_in(forking, tmp_path):
     """Forked at any moment of the parent's flushes, without hanging."""
     code = """
@@ -226,6 +227,7 @@ def test_a_fork_in_the_middle_of_a_row_of_the_parent_leaves_both_whole(forking, 
     assert_nothing_lost(left, 10)
 
 
+@pytest.mark.long
 def test_a_grandchild_is_a_child(forking, tmp_path):
     """Workers fork workers."""
     code = """

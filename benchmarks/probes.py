@@ -14,6 +14,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from . import made_of
+
 NEVER = 3_600_000
 START_UP = Path(__file__).resolve().parent.parent / "startup"
 
@@ -93,6 +95,8 @@ PROBES: dict[str, tuple[Callable[[int], dict[str, Any]], int, int]] = {
     "growth": (growth, 4_000, 1_000),
     "waiting": (waiting, 100, 100),
     "startup": (startup, 20, 20),
+    "call": (made_of.call, 20_000, 1_000),
+    "row": (made_of.row, 4_000, 200),
 }
 """By name, with the size of the full run and of the quick one."""
 

@@ -21,6 +21,10 @@ _PACKAGES = (
     "tensorboardX",
     "trackio",
 )
+_MADE_OF = {
+    "call": "What a patched `wandb.log` of 20 scalars is made of, in the thread that calls",
+    "row": "What a row of four patched calls is made of: CPU of all threads and processes",
+}
 _HEAD = """# Performance
 
 Made by `make bench`, which writes this page, its plot and [its raw data](performance.json): nothing here is
@@ -54,6 +58,7 @@ def text(results: Results) -> str:
     """The tables, in Markdown."""
     parts = [_targets(results)]
     parts += [_table(results, work) for name, work in WORKS.items() if name in results.figures]
+    parts += [_made_of(results, name, title) for name, title in _MADE_OF.items()]
     return "\n".join(filter(None, parts))
 
 
@@ -63,6 +68,16 @@ def _targets(results: Results) -> str:
         met = "yes" if each.is_met else "**no**"
         lines.append(f"| {each.what} | {each.target} | {each.measured} | {met} | {each.made_of} |")
     return "\n".join(lines) + "\n" if len(lines) > 3 else ""
+
+
+def _made_of(results: Results, probe: str, title: str) -> str:
+    if probe not in results.figures.get("probe", {}):
+        return ""
+    whole = results.of("probe", probe, "whole")
+    names = [name for name in results.figures["probe"][probe][0] if name not in ("whole", "cpu")]
+    lines = [f"## {title}\n", "| part | share |", "|---|---|"]
+    lines += [f"| {name} | {results.of('probe', probe, name) / whole:.0%} |" for name in names]
+    return "\n".join(lines) + "\n"
 
 
 def _table(results: Results, work: Work) -> str:

@@ -115,6 +115,13 @@ WORKS = {
             pause=0.004,
         ),
         Work(
+            "W1-long",
+            "The same as W1 for long enough to tell CPU time from that of a start",
+            (WandbLog, BridgeLog, Patched),
+            (8_000, 200),
+            rounds=3,
+        ),
+        Work(
             "W2",
             "The same from four threads, of which three are 1, 3 and 8 steps behind",
             (WandbLog, WandbAxis, TensorBoard, Mlflow, Trackio, LastValue, StepLabels, *_BRIDGE),
@@ -132,6 +139,23 @@ WORKS = {
             interval=3_600_000,
         ),
         Work("W3", "One call of 20 scalars a step", _DICTS, (2_000, 200), sources={"trainer": 20}),
+        Work(
+            "W3-paced",
+            "The same with 4 ms between steps",
+            (WandbLog, BridgeLog, Patched, Floor),
+            (2_000, 100),
+            sources={"trainer": 20},
+            pause=0.004,
+            rounds=3,
+        ),
+        Work(
+            "W3-long",
+            "The same as W3 for long enough to tell CPU time from that of a start",
+            (WandbLog, BridgeLog, Patched),
+            (8_000, 200),
+            sources={"trainer": 20},
+            rounds=3,
+        ),
         Work(
             "W4",
             "100,000 steps of five scalars without a pause",

@@ -46,3 +46,14 @@ def test_a_target_is_judged_by_what_was_measured_and_left_out_where_nothing_was(
     assert ("≤ 1.30", "1.10", True) == memory[1:4]
     assert ("≤ 1.10", "1.20", False) == drain[1:4]
     assert "| ≤ 1.10 | 1.20 | **no** |" in report.text(results)
+
+
+@pytest.mark.parametrize("probe", ["call", "row"])
+def test_what_is_made_of_parts_has_their_shares(tmp_path, probe):
+    """Each part is there, and less than twice the whole."""
+    parts = run("benchmarks.probes", f'["{probe}", 50]', tmp_path)
+    results = Results()
+    results.add("probe", probe, parts)
+    whole = parts.pop("whole")
+    assert all(0 <= share < 2 * whole for name, share in parts.items() if name != "cpu")
+    assert all(f"| {name} | " in report.text(results) for name in parts if name != "cpu")

@@ -1,0 +1,123 @@
+"""Where the time goes: what a patched call and a written row are made of."""
+
+import os
+import sys
+import threading
+import time
+import timeit
+from collections import deque
+from pathlib import Path
+from typing import Any
+
+_TWENTY = {f"train/key{number}": number / 7 for number in range(20)}
+_TICKS = os.sysconf("SC_CLK_TCK")
+
+
+def call(times: int) -> dict[str, float]:
+    """What one patched `wandb.log` of 20 scalars does in the thread that calls, in seconds.
+
+    The parts are timed alone, in a loop, so they need not add up.
+    """
+    from opentelemetry.context import get_current
+
+    entries: deque[Any] = deque(maxlen=1)
+    plain = frozenset({bool, float, int, str, type(None)})
+    parts: dict[str, tuple[str, dict[str, Any]]] = {
+        "a copy of the dict": ("values.copy()", {}),
+        "a look at the types of its values": (
+            "plain(map(type, values.values()))",
+            {"plain": plain.issuperset},
+        ),
+        "a look at its keys": ("''.join(values).isascii()", {}),
+        "the time, the thread, the function that calls, the context": (
+            "now(); thread(); frame(0).f_code; context()",
+            {"now": time.time, "thread": threading.get_ident, "frame": sys._getframe, "context": get_current},
+        ),
+        "one append": ("append((values, 1, None))", {"append": entries.append}),
+    }
+    found = {
+        name: min(timeit.repeat(code, globals={"values": _TWENTY, **space}, number=times, repeat=7)) / times
+        for name, (code, space) in parts.items()
+    }
+    with _patched_run() as run:
+        step = iter(range(sys.maxsize)).__next__
+        whole = min(timeit.repeat(lambda: run.log(_TWENTY, step=step()), number=times, repeat=7)) / times
+        empty = min(timeit.repeat(lambda: step(), number=times, repeat=7)) / times
+    return {"whole": whole - empty, **found}
+
+
+def row(steps: int) -> dict[str, float]:
+    """What one row of four patched calls costs from the lane to the file, in seconds of CPU."""
+    from otel_wandb_bridge.wandb_step_fix import finalize_wandb_logging
+    from otel_wandb_bridge.write.traffic import Traffic
+
+    logging = _Clocked(Traffic.log_own)
+    Traffic.log_own = logging.method()  # type: ignore[method-assign]
+    parts = [dict([*_TWENTY.items()][first : first + 5]) for first in range(0, 20, 5)]
+    with _patched_run() as run:
+        run.log(parts[0], step=0)
+        finalize_wandb_logging()
+        logging.seconds, threads, core = 0.0, _by_thread(), _of_children()
+        for step in range(1, steps + 1):
+            for values in parts:
+                run.log(values, step=step)
+        calling = _by_thread()["MainThread"]
+        finalize_wandb_logging()
+        after = {name: seconds - threads.get(name, 0.0) for name, seconds in _by_thread().items()}
+        ours = sum(seconds for name, seconds in after.items() if name.startswith(("otel-wandb", "Otel")))
+        run.finish()
+        core = _of_children() - core
+    return {
+        "whole": (after["MainThread"] + ours + after["wandb-AsyncioManager-main"] + core) / steps,
+        "four calls, in the thread that calls": (calling - threads["MainThread"]) / steps,
+        "the bridge: read, reconcile, prepare": (ours - logging.seconds) / steps,
+        "W&B: `run.log`, in the thread that writes": logging.seconds / steps,
+        "W&B: the thread that sends": after["wandb-AsyncioManager-main"] / steps,
+        "W&B: wandb-core": core / steps,
+    }
+
+
+class _Clocked:
+    """A method, with the CPU time of the thread that is in it added up."""
+
+    def __init__(self, method: Any) -> None:
+        self.seconds = 0.0
+        self._method = method
+
+    def method(self) -> Any:
+        """What stands in its place."""
+
+        def clocked(*args: Any, **kwargs: Any) -> Any:
+            began = time.thread_time()
+            try:
+                return self._method(*args, **kwargs)
+            finally:
+                self.seconds += time.thread_time() - began
+
+        return clocked
+
+
+def _patched_run() -> Any:
+    import wandb
+
+    from otel_wandb_bridge.wandb_step_fix import patch_wandb_log
+
+    # All of it is written in this process, and at the end.
+    patch_wandb_log(flush_interval=3_600, buffer_size=10_000_000, writer="thread")
+    return wandb.init(mode="offline", settings=wandb.Settings(console="off", silent=True))
+
+
+def _by_thread() -> dict[str, float]:
+    """CPU seconds of each thread that there is."""
+    clocks = {each.name: each.ident for each in threading.enumerate() if each.ident is not None}
+    return {name: time.clock_gettime(time.pthread_getcpuclockid(ident)) for name, ident in clocks.items()}
+
+
+def _of_children() -> float:
+    """CPU seconds of the processes that this one has started and that still run (Linux)."""
+    total = 0.0
+    for child in Path("/proc/self/task").glob("*/children"):
+        for process in child.read_text().split():
+            fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+            total += (int(fields[11]) + int(fields[12])) / _TICKS
+    return total

@@ -53,7 +53,7 @@ def test_what_is_made_of_parts_has_their_shares(tmp_path, probe):
     """Each part is there, and less than twice the whole."""
     parts = run("benchmarks.probes", f'["{probe}", 50]', tmp_path)
     results = Results()
-    results.add("probe", probe, parts)
+    results.add("probe", probe, {**parts})
     whole = parts.pop("whole")
     assert all(0 <= share < 2 * whole for name, share in parts.items() if name != "cpu")
     assert all(f"| {name} | " in report.text(results) for name in parts if name != "cpu")

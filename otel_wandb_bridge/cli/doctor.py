@@ -76,7 +76,7 @@ def _of_script(script: Path, arguments: Sequence[str], examine: Callable[[], lis
             looked.append(True)
             findings.extend(examine())
 
-    take_off = before_finish(look, first=True)
+    take_off = before_finish(look, only_looks=True)
     sys.argv = [str(script), *arguments]
     sys.path[0] = str(script.parent)
     try:

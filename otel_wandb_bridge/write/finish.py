@@ -25,16 +25,20 @@ _logger = logging.getLogger("otel_wandb_bridge")
 _lock = threading.RLock()  # reentrant: an exporter may be collected, and taken off, at any moment
 _kinds: set[type] = {wandb_run.Run}
 _callbacks: list[Callable[[Run | None], None]] = []
+_onlookers: list[Callable[[Run | None], None]] = []
 _hooks: dict[tuple[Any, str], Callable[[], None]] = {}
 _is_service_known = False
 
 
-def before_finish(callback: Callable[[Run | None], None], *, first: bool = False) -> Callable[[], None]:
+def before_finish(
+    callback: Callable[[Run | None], None], *, first: bool = False, only_looks: bool = False
+) -> Callable[[], None]:
     """Have `callback` called with each run that is about to finish (None: all of them, a teardown).
 
     Args:
         callback: What to call.
         first: Before those that are there already.
+        only_looks: It changes nothing, and is called before all others, those to come as well.
 
     It runs in the thread that finishes the run. What it raises is logged, and never reaches that thread.
 
@@ -42,7 +46,8 @@ def before_finish(callback: Callable[[Run | None], None], *, first: bool = False
         A function that takes the callback off again. With the last one, W&B is as it was before.
     """
     with _lock:
-        _callbacks.insert(0 if first else len(_callbacks), callback)
+        told = _onlookers if only_looks else _callbacks
+        told.insert(0 if first else len(told), callback)
         for kind in _kinds:
             _watch(kind)
         _wrap(wandb, "teardown", _tell_of_all)
@@ -50,9 +55,9 @@ def before_finish(callback: Callable[[Run | None], None], *, first: bool = False
 
     def take_off() -> None:
         with _lock:
-            if callback in _callbacks:
-                _callbacks.remove(callback)
-            if not _callbacks:
+            if callback in told:
+                told.remove(callback)
+            if not (_callbacks or _onlookers):
                 while _hooks:
                     _hooks.popitem()[1]()
 
@@ -74,7 +79,7 @@ def watch(run: Run) -> None:
     """Make sure that the finish of this run is told, whatever class it is of."""
     with _lock:
         _kinds.add(type(run))
-        if _callbacks:
+        if _callbacks or _onlookers:
             _watch(type(run))
 
 
@@ -119,7 +124,7 @@ def _tell(run: Run | None) -> None:
     global _is_service_known
     if run is None:
         _is_service_known = False
-    for callback in tuple(_callbacks):
+    for callback in (*_onlookers, *_callbacks):
         _call(callback, run)
 
 

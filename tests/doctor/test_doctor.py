@@ -67,6 +67,24 @@ def test_a_program_that_is_set_up_well_has_no_trouble(examine):
     assert found["wandb.log"].text.startswith("as W&B made it")
 
 
+def test_the_drop_in_is_looked_into_before_it_ends(examine):
+    """What it holds for the run still waits then."""
+    found = examine(
+        """
+        import wandb
+        from otel_wandb_bridge.wandb_step_fix import patch_wandb_log
+
+        patch_wandb_log()
+        wandb.init(project="demo")
+        wandb.log({"loss": 0.5}, step=0)
+        wandb.finish()
+        """
+    )
+    assert "patched by wandb_step_fix" in found["wandb.log"].text
+    assert found["run"].text.endswith("mode offline; the bridge writes it")
+    assert "1 recorded, 0 written in 0 rows, 1 waiting" in found["samples"].text
+
+
 def test_a_provider_without_the_bridge_is_trouble(examine):
     """Its instruments end elsewhere; exit code 1."""
     found = examine(

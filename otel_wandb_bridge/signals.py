@@ -104,10 +104,12 @@ def release(one: Endangered) -> None:
 
 def tidy() -> None:
     """Where nobody holds anything any more, have the handlers be what they were. In the main thread alone."""
-    with _lock:
-        is_idle = not any(weak() is not None for weak, _ in _endangered)
-        if is_idle and _previous and threading.current_thread() is threading.main_thread():
-            _put_back()
+    if threading.current_thread() is not threading.main_thread():
+        return
+    # Without the lock: an exception out of the blue might leave it to nobody, and `protect`, which must not
+    # come between, is for this thread alone.
+    if _previous and not any(weak() is not None for weak, _ in [*_endangered]):
+        _put_back()
 
 
 def _install(signum: int) -> None:

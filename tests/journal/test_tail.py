@@ -3,7 +3,10 @@
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
 
+from otel_wandb_bridge.journal.tail_file import TailFile
 from otel_wandb_bridge.testing import FakeRun
 
 
@@ -99,3 +102,29 @@ def test_no_value_is_lost_or_twice_however_often_it_is_killed(killed, tmp_path, 
     assert sent <= set(found)
     steps = [row["_step"] for row in rows]
     assert sorted(set(steps)) == steps
+
+
+def test_a_flush_is_one_transaction_and_a_measurement_none(killed, monkeypatch):
+    """Whether rows are due or not; where nothing has come in, there is none."""
+    notes = []
+    before = TailFile.note
+    monkeypatch.setattr(TailFile, "note", lambda *a, **more: (notes.append(1), before(*a, **more)))
+    with killed() as bridge:
+        reader = PeriodicExportingMetricReader(bridge.exporter, export_interval_millis=3_600_000)
+        provider = MeterProvider([reader], shutdown_on_exit=False)
+        loss = provider.get_meter("trainer").create_gauge("loss")
+        counts = []
+        for step in range(0, 40, 10):
+            for each in range(step, step + 10):
+                loss.set(each / 2, {"step": each})
+                bridge.log({"note": "x"}, each, "trainer")
+            assert len(notes) == sum(counts)
+            reader.collect()
+            counts.append(len(notes) - sum(counts))
+        loss.set(0.0, {"step": 39})  # makes no row due
+        reader.collect()
+        counts.append(len(notes) - sum(counts))
+        reader.collect()
+        counts.append(len(notes) - sum(counts))
+    reader.shutdown()
+    assert [1, 1, 1, 1, 1, 0] == counts

@@ -11,6 +11,7 @@ from otel_wandb_bridge import OtlpReceiver, WandbMetricExporter, configure
 from otel_wandb_bridge.journal.tail_file import TailFile
 from otel_wandb_bridge.receive.journal import Journal
 from otel_wandb_bridge.testing import FakeRun
+from otel_wandb_bridge.wandb_step_fix.routes import Settings, _new_exporter
 
 
 def train(bridge, steps):
@@ -230,3 +231,14 @@ def test_without_the_option_nothing_of_it_is_imported():
     )
     ended = subprocess.run([sys.executable, "-c", source], capture_output=True, text=True)
     assert "[]" == ended.stdout.strip(), ended.stderr
+
+
+def test_the_drop_in_does_without_a_journal_that_another_has(tmp_path, caplog):
+    """Said as an error; the calls of `wandb.log` go through the bridge all the same."""
+    path = tmp_path / "tail.journal"
+    holder = TailFile(path)
+    exporter = _new_exporter(FakeRun(), Settings(100, 2.0, {"journal": path}))
+    assert "" == exporter.options.journal
+    assert "one process at a time" in caplog.text
+    exporter.shutdown()
+    holder.close()

@@ -96,7 +96,7 @@ $(DOCS)/.ready: requirements-docs.txt
 	@touch $@
 
 docs: $(DOCS)/.ready
-	NO_MKDOCS_2_WARNING=1 $(DOCS)/bin/mkdocs build --quiet --site-dir build/site
+	NO_MKDOCS_2_WARNING=1 $(DOCS)/bin/mkdocs build --site-dir build/site
 
 pictures: $(VENV)/.ready
 	$(BIN)/otel-wandb demo --no-plot --dir build --picture docs/pictures/demo.png

@@ -152,6 +152,21 @@ def test_the_summary_ends_with_the_value_of_the_highest_step():
     assert {"loss": 5.0, "reward": 0.5, "only_late": 3.0, "global_step": 5} == summary
 
 
+def test_the_summary_forgets_what_late_rows_overwrote_once_newer_rows_have_come():
+    """The axis is at the newest of several rows, before a late one and after it."""
+    run = FakeRun()
+    writer = writer_of(run)
+    for step in (4, 5):
+        writer.write(row(step, loss=float(step)))
+    writer.write(row(2, late=True, loss=2.0))
+    writer.end()
+    assert (5.0, 5) == (run.summary["loss"], run.summary["global_step"])
+    writer.write(row(3, late=True, loss=3.0))
+    writer.write(row(6, loss=6.0))
+    writer.end()
+    assert (6.0, 6) == (run.summary["loss"], run.summary["global_step"])
+
+
 def test_the_summary_ends_with_the_total_that_a_late_increment_is_in():
     """The row of the highest step was written before it came."""
     run = FakeRun()

@@ -113,9 +113,15 @@ def test_a_checkout_can_be_installed_and_shows_the_demo(run, tmp_path):
     ended_well(run("pip install . && otel-wandb --version", directory=ROOT, PIP_CONSTRAINT=os.devnull))
 
 
+def test_the_tests_that_take_their_time_are_found(run):
+    """CI runs them whole."""
+    assert "make test-long" in INLINE
+    ended_well(run("make test-long", directory=ROOT, ARGS="--collect-only --quiet"))
+
+
 def test_no_command_is_left_out():
     """Neither of a block nor of the text: those tried above, and names of commands that a block has."""
     assert [*TRIALS] == [block.splitlines()[0] for block in BLOCKS]
-    tried = {"uv pip install otel-wandb-bridge", "pip install .", "make demo"}
+    tried = {"uv pip install otel-wandb-bridge", "pip install .", "make demo", "make test-long"}
     lines = {line for block in BLOCKS for line in block.splitlines()}
     assert set() == {*INLINE} - tried - lines

@@ -5,7 +5,6 @@ import os
 import threading
 import weakref
 from collections.abc import Callable
-from typing import Any
 
 from .exit import before_exit
 from .flush_lock import FlushLock
@@ -13,6 +12,7 @@ from .pipeline import Pipeline
 from .record.clock import STEP_CLOCK
 from .signals import protect, release
 from .uninterrupted import uninterrupted
+from .weakly import weakly
 from .write import INTERRUPTED, Run, before_finish
 
 _logger = logging.getLogger("otel_wandb_bridge")
@@ -60,12 +60,12 @@ class Lifecycle:
         self.is_stuck = False
         """A signal ends the program, and a collection waits for what the interrupted main thread holds."""
         _all.add(self)
-        self._forget_finish = before_finish(_weakly(self._before_finish))
+        self._forget_finish = before_finish(weakly(self._before_finish))
         weakref.finalize(self, self._forget_finish).atexit = False
         before_exit(self._before_exit)
         protect(self, signal_grace)
         if hasattr(os, "register_at_fork"):
-            os.register_at_fork(after_in_child=_weakly(self._after_fork))
+            os.register_at_fork(after_in_child=weakly(self._after_fork))
 
     def shut_down(self) -> None:
         """Let go of the run, which is written as far as it can be; call it with the lock held."""
@@ -134,15 +134,3 @@ class Lifecycle:
 def is_any_bound() -> bool:
     """Whether any exporter of the process has a run to write."""
     return any(each.is_bound for each in tuple(_all))
-
-
-def _weakly(method: Callable[..., None]) -> Callable[..., None]:
-    """The same call without keeping its object alive."""
-    weak = weakref.WeakMethod(method)
-
-    def call(*args: Any) -> None:
-        alive = weak()
-        if alive is not None:
-            alive(*args)
-
-    return call

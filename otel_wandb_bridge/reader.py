@@ -2,7 +2,6 @@
 
 import os
 import threading
-import weakref
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -11,6 +10,7 @@ from opentelemetry.sdk.metrics.export import MetricExporter, PeriodicExportingMe
 
 from .record import collect_what_can_be
 from .record.sdk import renew_export_lock
+from .weakly import weakly
 
 _PATIENCE_SECONDS = 2.0
 
@@ -45,9 +45,9 @@ class BridgeReader(PeriodicExportingMetricReader):
         if hasattr(os, "register_at_fork"):
             # Before the SDK's own hook, which starts a thread in the child.
             os.register_at_fork(
-                before=_weakly(self._before_fork),
-                after_in_parent=_weakly(self._after_fork_in_parent),
-                after_in_child=_weakly(self._after_fork_in_child),
+                before=weakly(self._before_fork),
+                after_in_parent=weakly(self._after_fork_in_parent),
+                after_in_child=weakly(self._after_fork_in_child),
             )
         super().__init__(exporter, export_interval_millis=export_interval_millis)
 
@@ -75,14 +75,3 @@ class BridgeReader(PeriodicExportingMetricReader):
         self._collecting = threading.RLock()
         self._is_held_for_fork = False
         renew_export_lock(self)
-
-
-def _weakly(method: Callable[[], None]) -> Callable[[], None]:
-    weak = weakref.WeakMethod(method)
-
-    def call() -> None:
-        alive = weak()
-        if alive is not None:
-            alive()
-
-    return call

@@ -8,6 +8,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, final
 
+PLAIN = frozenset((float, int, str, bool, type(None)))
+"""Types whose values never change, and which every store takes."""
+
 DEFAULT_PRIORITY = 5
 """Where nothing is said. 0 is the highest priority, 10 the lowest."""
 

@@ -1,5 +1,6 @@
 """What every test may rely on: a silent, offline W&B, a clean environment and a clean step clock."""
 
+import logging
 import os
 import subprocess
 import sys
@@ -92,6 +93,17 @@ def warm_python(tmp_path_factory):
     yield [sys.executable, "-I", "-S", script, "run", place]
     server.terminate()
     server.communicate()
+
+
+@pytest.fixture
+def quiet():
+    """What is logged once for each example is too much for all of them."""
+    loggers = [logging.getLogger(name) for name in ("otel_wandb_bridge", "opentelemetry")]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL)
+    yield
+    for logger in loggers:
+        logger.setLevel(logging.NOTSET)
 
 
 def pytest_fixture_setup():

@@ -1,6 +1,5 @@
 """The laws of the whole bridge, for every program that hypothesis can think of."""
 
-import logging
 import threading
 from collections import defaultdict
 
@@ -14,20 +13,11 @@ from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
 from otel_wandb_bridge import WandbMetricExporter, step_views
 from otel_wandb_bridge.testing import FakeClock, FakeRun
 
+pytestmark = pytest.mark.usefixtures("quiet")
+
 SOURCES = ("trainer", "reward", "evaluator")
 SOURCE = st.sampled_from(SOURCES)
 BACK = st.integers(-2, 6)
-
-
-@pytest.fixture(autouse=True)
-def quiet():
-    """What is logged once for each example is too much for all of them."""
-    loggers = [logging.getLogger(name) for name in ("otel_wandb_bridge", "opentelemetry")]
-    for logger in loggers:
-        logger.setLevel(logging.CRITICAL)
-    yield
-    for logger in loggers:
-        logger.setLevel(logging.NOTSET)
 
 
 class FlakyRun(FakeRun):

@@ -40,6 +40,7 @@ LAYERS = {
         "signals",
         "sources",
         "stats",
+        "weakly",
     },
     "journal": {"ledger", "records", "sources", "testing", "write"},
     "decode": {"records", "attributes", "ledger", "sources"},
@@ -49,9 +50,10 @@ LAYERS = {
     "flusher": set(),
     "flush_lock": set(),
     "signals": set(),
-    "lifecycle": {"exit", "flush_lock", "pipeline", "record", "signals", "uninterrupted", "write"},
+    "lifecycle": {"exit", "flush_lock", "pipeline", "record", "signals", "uninterrupted", "weakly", "write"},
     "uninterrupted": set(),
-    "reader": {"record"},
+    "weakly": set(),
+    "reader": {"record", "weakly"},
     "refusals": {"flush_lock", "pipeline", "record", "records"},
     "pacer": {"uninterrupted"},
     "stats": {"ledger"},
@@ -116,6 +118,7 @@ def test_only_those_who_may_touch_wandb_and_opentelemetry_do(path):
         "pacer",
         "signals",
         "uninterrupted",
+        "weakly",
         "autostart",
     ):
         assert set() == foreign

@@ -3,8 +3,6 @@
 Each increment is a power of two of its own, so that a total says which increments are in it.
 """
 
-import logging
-
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -15,19 +13,12 @@ from otel_wandb_bridge.records import Kind, Sample
 from otel_wandb_bridge.sources import Process
 from otel_wandb_bridge.testing import FakeClock, FakeRun
 
+pytestmark = pytest.mark.usefixtures("quiet")
+
 JUMP = 1_000
 LEAP = 1_700_000_000
 """A timestamp that somebody passes as a step."""
 SOURCES = ("trainer", "reward", *(Process("job", rank=rank).source("worker") for rank in range(2)))
-
-
-@pytest.fixture(autouse=True)
-def quiet():
-    """What is logged once for each example is too much for all of them."""
-    logger = logging.getLogger("otel_wandb_bridge")
-    logger.setLevel(logging.CRITICAL)
-    yield
-    logger.setLevel(logging.NOTSET)
 
 
 class Counting:

@@ -7,14 +7,13 @@ import json
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from ..records import Buckets, Bundle, Distribution, Kind, Manner, Row, Sample
+from ..records import PLAIN, Buckets, Bundle, Distribution, Kind, Manner, Row, Sample
 from ..sources import Process, Source
 
 LeftOut = Callable[[str, Any], None]
 """Told the key and the value that cannot be kept."""
 
 _TOLD_APART = (Distribution, Buckets)
-_PLAIN = frozenset((float, int, str, bool, type(None)))
 
 
 def row_as_text(row: Row, left_out: LeftOut) -> str:
@@ -78,7 +77,7 @@ def plain_of(totals: Mapping[str, Any]) -> dict[str, Any]:
 def _kept(pairs: Iterable[tuple[str, Any]], left_out: LeftOut) -> list[tuple[str, Any]]:
     kept = []
     for key, value in pairs:
-        if type(value) in _PLAIN or type(value) in _TOLD_APART or _has_json(value):
+        if type(value) in PLAIN or type(value) in _TOLD_APART or _has_json(value):
             kept.append((key, value))
         else:
             left_out(key, value)

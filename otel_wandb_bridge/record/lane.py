@@ -9,12 +9,12 @@ from typing import Any, Protocol
 from opentelemetry.context import get_current
 
 from ..ledger import Ledger
-from ..records import Bundle, Sample
+from ..records import PLAIN, Bundle, Sample
 from . import ambient as contexts
 from .clock import STEP_CLOCK
 from .lane_gauges import LaneGauges
 from .log_calls import NO_KEY, LogCalls
-from .snapshot import PLAIN, taken
+from .snapshot import taken
 
 _BATCH = 2_000
 _TIME, _VALUES = 1, 2

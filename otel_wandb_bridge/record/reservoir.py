@@ -16,13 +16,12 @@ from opentelemetry.trace import INVALID_SPAN
 from opentelemetry.util.types import Attributes
 
 from ..attributes import OBSERVED, PRIORITY, SETTLED_STEP, SHED, SOURCE, STEP, parse_step
+from ..records import PLAIN
 from .ambient import PRIORITY_KEY, SOURCE_KEY, step_of_baggage
 from .clock import STEP_CLOCK, ClockState
 
 DEFAULT_BOUND = 131_072
 """Measurements of one series that wait for a collection at most."""
-
-_PLAIN = frozenset((float, int, str, bool, type(None)))
 
 
 _Kept = tuple[float, int, Mapping[str, Any] | None, Context, ClockState]
@@ -80,11 +79,11 @@ class KeepAllReservoir(ExemplarReservoir):
             if attributes:
                 # A copy: before SDK 1.45.0 this is the caller's own dict, which callers reuse.
                 measured = dict(attributes)
-                if type(measured.get(STEP)) not in _PLAIN:
+                if type(measured.get(STEP)) not in PLAIN:
                     measured[STEP] = parse_step(measured[STEP])
         except Exception:
             pass
-        if type(value) not in _PLAIN:
+        if type(value) not in PLAIN:
             value = _number(value)
         kept.append((value, time_unix_nano, measured, context, STEP_CLOCK.state))
         if waiting >= self._high_water:

@@ -2,8 +2,7 @@
 
 from typing import Any, NamedTuple
 
-PLAIN = frozenset((float, int, str, bool, type(None)))
-"""Types whose values never change."""
+from ..records import PLAIN
 
 _COPYABLE = frozenset(("numpy", "pandas"))
 

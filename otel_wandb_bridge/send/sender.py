@@ -5,7 +5,6 @@ import logging
 import os
 import threading
 import time
-import weakref
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
@@ -30,6 +29,7 @@ from ..selfmetrics import SelfMetrics, data_points_in
 from ..signals import protect, release, tidy
 from ..sources import PROCESS_PID, SERVICE_INSTANCE_ID
 from ..stats import Stats, stats_of
+from ..weakly import weakly
 from .calls import ScalarLane, resource_metrics_of
 from .outbox import Outbox
 from .parcels import collected_at, parcels_of, points_of, samples_in, shed_in
@@ -80,7 +80,7 @@ class Sender(MetricExporter):
         before_exit(self._before_exit)
         protect(self, EXIT_SECONDS)
         if hasattr(os, "register_at_fork"):
-            os.register_at_fork(after_in_child=_weakly(self._after_fork))
+            os.register_at_fork(after_in_child=weakly(self._after_fork))
 
     def export(
         self, metrics_data: MetricsData, timeout_millis: float = 10_000, **kwargs: Any
@@ -262,15 +262,3 @@ class Sender(MetricExporter):
 def _resource_of_child() -> Resource:
     own = process_attributes(os.environ)
     return Resource({name: own[name] for name in _OF_A_PROCESS})
-
-
-def _weakly(method: Callable[[], None]) -> Callable[[], None]:
-    """The same call without keeping its object alive."""
-    weak = weakref.WeakMethod(method)
-
-    def call() -> None:
-        alive = weak()
-        if alive is not None:
-            alive()
-
-    return call

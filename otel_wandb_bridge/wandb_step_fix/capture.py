@@ -12,7 +12,8 @@ from wandb.sdk.data_types.utils import val_to_json
 from wandb.sdk.wandb_run import Run
 from wandb.util import json_dumps_safer_history
 
-from ..record.snapshot import PLAIN, copied
+from ..record.snapshot import copied
+from ..records import PLAIN
 
 _ARRAYS = frozenset(("numpy",))
 _IMMUTABLE = frozenset(("jax", "jaxlib"))

@@ -28,7 +28,7 @@ from wandb.proto.wandb_internal_pb2 import PartialHistoryRequest  # type: ignore
 
 from ..attributes import LARGEST_STEP
 from ..record.clock import STEP_CLOCK
-from ..record.snapshot import PLAIN
+from ..records import PLAIN
 from ..write.axes import watch_definitions
 from ..write.finish import after_init
 from ..write.hooks import Hook, around, hook_of

@@ -18,10 +18,10 @@ from typing import Any
 
 import wandb
 
+from ..records import PLAIN
 from .attached import ANSWER, LENGTH
 from .run import Run
 
-_PLAIN = frozenset((float, int, str, bool, type(None)))
 _PATIENCE = 5.0
 _START = "import sys; sys.path[:] = {path!r}; from otel_wandb_bridge.write.attached import main; main()"
 _SWITCHES = ("WANDB_STEP_FIX_ENABLED",)
@@ -135,7 +135,7 @@ class WriterProcess:
 
 def can_cross(values: Mapping[str, Any]) -> bool:
     """Whether values can be sent: plain ones, and containers of these. Media are bound to files here."""
-    return _PLAIN.issuperset(map(type, values.values())) or all(map(_is_plain, values.values()))
+    return PLAIN.issuperset(map(type, values.values())) or all(map(_is_plain, values.values()))
 
 
 def crossing(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -148,7 +148,7 @@ def crossing(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _is_plain(value: Any) -> bool:
-    if type(value) in _PLAIN:
+    if type(value) in PLAIN:
         return True
     if type(value) is dict:
         return all(map(_is_plain, value)) and all(map(_is_plain, value.values()))

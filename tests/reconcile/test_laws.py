@@ -1,7 +1,5 @@
 """The laws of the reconciler, for every interleaving that hypothesis can think of."""
 
-import logging
-
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -11,18 +9,11 @@ from otel_wandb_bridge.ledger import Ledger
 from otel_wandb_bridge.reconcile import Policy, Reconciler
 from otel_wandb_bridge.records import Kind, Sample
 
+pytestmark = pytest.mark.usefixtures("quiet")
+
 SOURCES = ("trainer", "callback", "reward", "evaluator")
 KEYS = ("loss", "reward", "lr")
 JUMP = 1_000
-
-
-@pytest.fixture(autouse=True)
-def quiet():
-    """What is logged once for each example is too much for all of them."""
-    logger = logging.getLogger("otel_wandb_bridge")
-    logger.setLevel(logging.CRITICAL)
-    yield
-    logger.setLevel(logging.NOTSET)
 
 
 class Reconciling(RuleBasedStateMachine):

@@ -1,6 +1,5 @@
 """Which step a call of `wandb.log` belongs to, and what becomes of its values: the table in `calls.py`."""
 
-import logging
 from collections import Counter
 from types import MappingProxyType
 
@@ -18,19 +17,12 @@ from otel_wandb_bridge.testing import FakeRun
 from otel_wandb_bridge.testing.tree import leaves
 from otel_wandb_bridge.wandb_step_fix.calls import Announcements, WandbCalls
 
+pytestmark = pytest.mark.usefixtures("quiet")
+
 STEP_KEYS = ("train/global_step", "trainer/global_step", "global_step")
 NO_CLOCK = ClockState(None, None, MappingProxyType({}))
 PRIORITIES = {"trainer": 0, "evaluation": 1, "debug": 10}
 JUMP = 1_000
-
-
-@pytest.fixture(autouse=True)
-def quiet():
-    """What is logged once for each example is too much for all of them."""
-    logger = logging.getLogger("otel_wandb_bridge")
-    logger.setLevel(logging.CRITICAL)
-    yield
-    logger.setLevel(logging.NOTSET)
 
 
 def train():

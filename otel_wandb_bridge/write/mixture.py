@@ -63,7 +63,8 @@ class Mixture:
         before = self._points[place - 1]
         passed, below = self._up_to(before), self._up_to(point, inclusive=False)
         share = (wanted - passed) / (below - passed) if below > passed else 1.0
-        return min(max(before * (1 - share) + point * share, before), point)
+        # Each operation rises with the share, as a weighted sum need not; in halves, as above.
+        return min(max(2 * (before / 2 + (point / 2 - before / 2) * share), before), point)
 
     def histogram(self) -> tuple[list[int], list[float]]:
         """Counts and edges of the buckets themselves, neighbours joined where they are more than 512."""

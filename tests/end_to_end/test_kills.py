@@ -28,6 +28,7 @@ def kill_the_service():
         pid, _, command = line.strip().partition(" ")
         if "wandb-core" in command or "wandb-c" in command:
             os.kill(int(pid), signal.SIGKILL)
+            os.waitid(os.P_PID, int(pid), os.WEXITED | os.WNOWAIT)  # a dying one would take rows yet
 
 
 """

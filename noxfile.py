@@ -15,9 +15,11 @@ import nox
 nox.options.error_on_missing_interpreters = False
 nox.options.default_venv_backend = "uv|venv"  # uv where it is there: pip may take minutes
 
-# These have no wheels for later Pythons in the versions that are pinned; pip takes later ones.
-WITHOUT_OLD_WHEELS = ("3.12", "3.13")
-NEED_WHEELS = ("numpy", "matplotlib", "pillow")
+FIRST_WHEELS = {
+    "3.12": {"numpy": "1.26.0", "matplotlib": "3.8.0", "pillow": "10.1.0"},
+    "3.13": {"numpy": "2.1.0", "matplotlib": "3.9.3", "pillow": "11.0.0"},
+}
+"""Of what has no wheel for a later Python in the version that is pinned, the first that has one."""
 
 
 @nox.session(python=["3.10", "3.11", "3.12", "3.13"])
@@ -45,9 +47,8 @@ def free_threaded(session: nox.Session) -> None:
 
 def _lowest(python: str) -> pathlib.Path:
     pins = pathlib.Path("tests/lowest.txt")
-    if python not in WITHOUT_OLD_WHEELS:
-        return pins
-    lines = [line for line in pins.read_text().splitlines() if not line.startswith(NEED_WHEELS)]
+    first = FIRST_WHEELS.get(python, {})
+    lines = [line.partition("==") for line in pins.read_text().splitlines()]
     made = pathlib.Path(tempfile.mkdtemp()) / pins.name
-    made.write_text("\n".join(lines))
+    made.write_text("\n".join(name + equals + first.get(name, version) for name, equals, version in lines))
     return made

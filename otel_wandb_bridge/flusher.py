@@ -40,10 +40,14 @@ class Flusher:
             return
         with self._lock:
             if self._thread is None and not self._stopped:
-                self._thread = threading.Thread(
+                thread = threading.Thread(
                     target=self._run, args=(self._calls,), name="otel-wandb-flusher", daemon=True
                 )
-                self._thread.start()
+                try:
+                    thread.start()
+                except RuntimeError:  # at the exit of the interpreter (Python 3.12 on), which flushes, too
+                    return
+                self._thread = thread
 
     def wake(self) -> None:
         """Have a flush started soon."""

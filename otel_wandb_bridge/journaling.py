@@ -1,7 +1,7 @@
 """The journal's part in the pipeline: what a process before this one has left is written first."""
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -94,15 +94,11 @@ class Journaling:
         tail.totals = reconciler.totals.so_far
         self.is_behind = True
 
-    def pop(self, refused: Mapping[str, Exception]) -> None:
-        """Take out the first of the rows: it is committed, but for the keys that were refused."""
+    def pop(self) -> None:
+        """Take out the first of the rows: it is the writer's now."""
         row = self.rows.popleft()
         self.pending -= row.samples
-        self._ledger.written += row.samples - len(refused)
-        self._ledger.rows += 1
-        self._ledger.late_rows += row.late
-        for key, error in refused.items():
-            self._ledger.reject("unwritable", repr(key), f"W&B says {error!r}")
+        self._ledger.written += row.samples
 
     def settle(self) -> None:
         """A flush is over: what it has left waiting is kept. Never raises."""

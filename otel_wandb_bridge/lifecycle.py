@@ -5,6 +5,7 @@ import os
 import threading
 import weakref
 from collections.abc import Callable
+from contextlib import suppress
 
 from .exit import before_exit
 from .flush_lock import FlushLock
@@ -77,8 +78,9 @@ class Lifecycle:
     def rescue(self, seconds: float) -> None:
         """Write what was recorded and finish the run: a signal ends the program. See `signals`."""
         collecting = threading.Thread(target=self._collect, name="otel-wandb-last-collection", daemon=True)
-        collecting.start()
-        collecting.join(seconds / 2)
+        with suppress(RuntimeError):  # at the exit of the interpreter (Python 3.12 on), which collects, too
+            collecting.start()
+            collecting.join(seconds / 2)
         self.is_stuck = collecting.is_alive()
         self._pipeline.target.finish(INTERRUPTED)
 

@@ -14,6 +14,7 @@ from .ledger import Ledger
 from .options import Options
 from .pacer import Pacer
 from .reconcile import Reconciler
+from .reconcile.refusal import reject
 from .reconcile.standing import Standing, standing_of
 from .records import Bundle, Row, Sample
 from .sources import Process
@@ -188,6 +189,13 @@ class Pipeline:
             self._shed_what_is_too_much()
             return True
         self._start(writer)
+
+        def goes_on() -> bool:
+            self._pacer.tick()
+            if self._pacer.is_starved and self._writer == "auto":
+                writer.start_process()
+            return deadline is None or time.monotonic() < deadline
+
         if not self._is_described:
             self._is_described = True
             writer.config.describe(self._description)
@@ -198,16 +206,12 @@ class Pipeline:
         self._pacer.begin(self.pending)
         try:
             writer.begin()
-            while row is not None:
-                self._pop(writer.write(self._dated(row) if self.through else row))
+            while row is not None and (writer.has_room_for(row) or (writer.flush(goes_on) and goes_on())):
+                writer.take(self._dated(row) if self.through else row)
+                self._pop()
                 self._pacer.tick()
                 row = self._peek(everything)
-                if deadline is not None and time.monotonic() >= deadline:
-                    break
-                if self._pacer.is_starved and self._writer == "auto":
-                    writer.start_process()
-            writer.flush()
-            if row is not None:
+            if row is not None or not writer.flush(goes_on):
                 self.interrupted_by = "timeout"
                 return False
         except (KeyboardInterrupt, SystemExit, GeneratorExit):
@@ -248,6 +252,7 @@ class Pipeline:
         if self.memory is None:
             self.memory = self._journaling.memory_of(writer.run)
         memory, start = self.memory, None
+        writer.on_refused = lambda row, refused: reject(row, refused, self.ledger)
         if memory is not None:
             writer.continue_at(memory.starting_step)
             writer.before_commit = memory.note
@@ -261,11 +266,11 @@ class Pipeline:
         rows = self._journaling.rows
         return rows[0] if rows else self._reconciler.peek(everything=everything)
 
-    def _pop(self, refused: Mapping[str, Exception]) -> None:
+    def _pop(self) -> None:
         if self._journaling.rows:
-            self._journaling.pop(refused)
+            self._journaling.pop()
         else:
-            self._reconciler.pop(refused)
+            self._reconciler.pop()
 
     def settle(self) -> None:
         """A flush is over: what it has left waiting is kept in the journal, where there is one."""
@@ -289,8 +294,9 @@ class Pipeline:
         return replace(row, through=self.through)
 
     def holds(self, keys: Collection[str]) -> bool:
-        """Whether a value that was taken in waits under one of these keys."""
-        return self._reconciler.holds(keys) or any(sample.key in keys for sample in self._deferred)
+        """Whether a value that was taken in waits, or may wait, under one of these keys."""
+        deferred = any(sample.key in keys for sample in self._deferred)
+        return bool(self.unconfirmed) or self._reconciler.holds(keys) or deferred
 
     def finish_run(self) -> None:
         """The run is about to finish: let it go. Where `wandb.run` is followed, the next run starts over."""
@@ -382,7 +388,8 @@ class Pipeline:
         self._journaling.is_behind |= bool(samples)
 
     def _shed_what_is_too_much(self) -> None:
-        excess = self._reconciler.pending - self._policy.max_pending - self._received
+        waiting = self._reconciler.pending + self.unconfirmed
+        excess = waiting - self._policy.max_pending - self._received
         if excess > 0:
             # A tenth more than needed, since choosing what goes takes a look at all that waits.
             shed = self._reconciler.shed(excess + self._policy.max_pending // 10)

@@ -147,3 +147,5 @@ class Row:
     """Of a late row: what its running totals have come to with it at the newest step, by key."""
     through: int = 0
     """The last release of an entrance that was taken in before the row was made."""
+    slots: Mapping[Any, Any] = field(default_factory=dict, compare=False, repr=False)
+    """What holds each key: asked where W&B cannot take a value. Empty in a row that comes from a journal."""

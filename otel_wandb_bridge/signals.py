@@ -185,7 +185,11 @@ def _listen(reader: int) -> None:
 
 
 def _attend(death: _Death) -> None:
-    threading.Thread(target=_rescue, args=(death,), name="otel-wandb-rescue", daemon=True).start()
+    try:
+        threading.Thread(target=_rescue, args=(death,), name="otel-wandb-rescue", daemon=True).start()
+    except RuntimeError:  # at the exit of the interpreter (Python 3.12 on)
+        _rescue(death)
+        return
     main, seconds = threading.main_thread().ident, _seconds()
     written_for = 0.0
     while death.age() < seconds and written_for < _ATTENDANCE_SECONDS:

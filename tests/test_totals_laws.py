@@ -71,6 +71,7 @@ class Counting:
         self.add(0, None)
         self.collect(0)
         self.commit(True)
+        assert 0 == self.pipeline.pending
 
     @property
     def all(self):
@@ -78,7 +79,12 @@ class Counting:
 
     @property
     def rows(self):
-        return [(row.get("global_step"), row["tokens"]) for row in self.run.rows]
+        """Those written and, after them, those that were handed over and wait for W&B."""
+        waiting = self.pipeline.target.writer()._outbox.rows
+        return [
+            *((row.get("global_step"), row["tokens"]) for row in self.run.rows),
+            *((each.row.step, each.values["tokens"]) for each in waiting),
+        ]
 
     def _note(self, samples):
         for sample in samples:
@@ -116,9 +122,9 @@ LEAP_FIRST = [
 
 
 def perform(counting, script):
-    """Do it, one by one: after each, the rows that came of it."""
+    """Do it, one by one: after each, the rows that came of it. Those are as they are from then on."""
     for name, *arguments in [*script, ("finish",)]:
-        before = len(counting.run.rows)
+        before = len(counting.rows)
         getattr(counting, name)(*arguments)
         yield counting.rows[before:]
 

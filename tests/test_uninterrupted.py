@@ -43,6 +43,7 @@ def interrupted(job, moment):
 
     before = sys.gettrace()
     gc.disable()  # what is raised in its callbacks comes nowhere
+    sys._getframe().f_trace_opcodes = True  # or Python 3.12 asks nobody for the first time
     sys.settrace(trace)
     try:
         job()

@@ -253,12 +253,12 @@ class OpenRow:
             gathered = gather(self.slots, before, shown, reductions, note)
             newest = {key: total for key, total in self._newest(totals).items() if reductions.of(key) is None}
             samples = self.samples - gathered.lost
-            return Row(self.step, gathered.values, self.time, samples, self.late, newest)
+            return Row(self.step, gathered.values, self.time, samples, self.late, newest, slots=self.slots)
         values: dict[str, Any] = {}
         if self._bundles is not None:
             for bundle in sorted(self._bundles, key=_priority):
                 values.update(bundle.values)
-            return Row(self.step, values, self.time, self.samples, self.late)
+            return Row(self.step, values, self.time, self.samples, self.late, slots=self.slots)
         slots = self.slots.items()
         if len({slot.priority for slot in self.slots.values()}) > 1:
             slots = sorted(slots, key=lambda item: item[1].priority)  # type: ignore[assignment]
@@ -272,7 +272,8 @@ class OpenRow:
                 values[key] = Distribution(tuple(value))
             else:
                 values[key] = value
-        return Row(self.step, values, self.time, self.samples, self.late, self._newest(totals))
+        newest = self._newest(totals)
+        return Row(self.step, values, self.time, self.samples, self.late, newest, slots=self.slots)
 
     def _newest(self, totals: Totals) -> dict[str, Any]:
         if not self.late:

@@ -4,7 +4,7 @@ Pure: no thread, no clock of its own, no W&B, no OpenTelemetry.
 """
 
 from collections import deque
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import Any, NamedTuple
 
 from ..ledger import Ledger
@@ -13,7 +13,6 @@ from .closed_rows import ClosedRows
 from .lateness import Lateness
 from .open_row import OpenRow, places_of, samples_of, size_of
 from .policy import Policy
-from .refusal import reject
 from .row_queue import RowQueue
 from .shares import SlotKey, key_of, slot_key, total_keys
 from .shedding import shed
@@ -174,12 +173,8 @@ class Reconciler:
         self._head = _Head(origin, seated, further, len(folding), overridden, row)
         return row
 
-    def pop(self, refused: Mapping[str, Exception] | None = None) -> None:
-        """Take the row that `peek` gave out: it is committed.
-
-        Args:
-            refused: The keys whose values W&B cannot take; their samples are rejected.
-        """
+    def pop(self) -> None:
+        """Take out the row that `peek` gave: it is the writer's now."""
         head = self._head
         if head is None:
             raise RuntimeError("pop() takes out the row that peek() gave: call peek() first")
@@ -200,10 +195,7 @@ class Reconciler:
         self._further.extendleft(reversed(head.further))
         self.pending -= head.row.samples + head.overridden
         self._ledger.overridden += head.overridden
-        unwritable = reject(head.seated.slots, refused, self._ledger) if refused else 0
-        self._ledger.written += head.row.samples - unwritable
-        self._ledger.rows += 1
-        self._ledger.late_rows += head.row.late
+        self._ledger.written += head.row.samples
 
     def holds(self, keys: Collection[str]) -> bool:
         """Whether a value waits under one of these keys."""
@@ -293,9 +285,11 @@ class Reconciler:
             return
         highest = step + self._policy.max_step_jump
         sources = {name: each for name, each in self._watermark.sources.items() if each.highest <= highest}
-        self._newest = max((each.highest for each in sources.values()), default=step)
-        self.totals.found_out(highest)
-        for row in self._rows.pop_above(highest):
+        leapt = self._rows.pop_above(highest)
+        # Of a source that leapt, the steps before count as well, also where they were shed.
+        known = [each.highest for each in sources.values()] + [row.step or 0 for row in self._rows]
+        self._newest = max(step, self.totals.found_out(highest), *known)
+        for row in leapt:
             self._lateness.note_leap(row.source, row.step or 0, row.samples)
             self._make_late(row)
         self._watermark = Watermark(self._policy)

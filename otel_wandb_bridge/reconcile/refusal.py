@@ -3,20 +3,25 @@
 from collections.abc import Mapping
 
 from ..ledger import Ledger
-from .shares import Held, SlotKey, standing
+from ..records import Row
+from .shares import standing
 
 
-def reject(slots: Mapping[SlotKey, Held], refused: Mapping[str, Exception], ledger: Ledger) -> int:
-    """Count the samples of the keys that were refused, and say once what W&B says.
+def reject(row: Row, refused: Mapping[str, Exception], ledger: Ledger) -> None:
+    """Count the samples of the keys that were refused as rejected, not as written, and say once why.
 
-    Returns:
-        How many samples they are.
+    Args:
+        row: It has left the reconciler.
+        refused: Its keys whose values W&B cannot take, each with what W&B says.
+        ledger: The counts.
     """
-    count = 0
     for key, error in refused.items():
-        slot = standing(key, slots)
+        slot = standing(key, row.slots)
+        if slot is None and (row.slots or key not in row.values):
+            continue  # a statistic of the histogram that stands under another key
+        text, count = f"W&B says {error!r}", 1
         if slot is not None:
-            count += slot.samples
-            text = f"{type(slot.value_of(key)).__name__} from source {slot.source!r}: W&B says {error!r}"
-            ledger.reject("unwritable", repr(key), text, count=slot.samples)
-    return count
+            text = f"{type(slot.value_of(key)).__name__} from source {slot.source!r}: {text}"
+            count = slot.samples
+        ledger.written -= count
+        ledger.reject("unwritable", repr(key), text, count=count)

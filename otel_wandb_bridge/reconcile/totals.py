@@ -106,18 +106,28 @@ class Totals:
             series.base = sum(increments[:HISTORY], series.base)
             del steps[:HISTORY], increments[:HISTORY]
 
-    def found_out(self, highest: int) -> None:
-        """The steps above `highest` were none: what came at them counts from the newest of the others on."""
+    def found_out(self, highest: int) -> int:
+        """The steps above `highest` were none: what came at them counts from the newest of the others on.
+
+        Returns:
+            The newest step that is left; -1 where none is.
+        """
+        newest = -1
         for series in self._series.values():
-            if series is None or not series.steps or series.steps[-1] <= highest:
+            if series is None or not series.steps:
+                continue
+            if series.steps[-1] <= highest:
+                newest = max(newest, series.steps[-1])
                 continue
             place = bisect_right(series.steps, highest)
             leapt = sum(series.increments[place:])
             del series.steps[place:], series.increments[place:]
             if series.steps:
                 series.increments[-1] += leapt
+                newest = max(newest, series.steps[-1])
             else:
                 series.base += leapt
+        return newest
 
     def _known(self, at: SlotKey) -> _Series | None:
         try:

@@ -1,5 +1,6 @@
 """What waits to be sent, and the thread that sends it."""
 
+import contextlib
 import logging
 import threading
 import time
@@ -74,14 +75,18 @@ class Outbox:
             self._parcels.append(parcel)
             self._waiting += parcel.samples
             if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="otel-wandb-send", daemon=True)
-                self._thread.start()
+                thread = threading.Thread(target=self._run, name="otel-wandb-send", daemon=True)
+                with contextlib.suppress(RuntimeError):  # at the exit of the interpreter (Python 3.12 on)
+                    thread.start()
+                    self._thread = thread
             self._changed.notify_all()
 
     def flush(self, timeout: float) -> bool:
         """Wait until everything is acknowledged, for `timeout` seconds at most. False: something is left."""
         deadline = time.monotonic() + timeout
         self._hurry.set()
+        if self._thread is None:
+            return self._send_here(deadline)
         with self._changed:
             while self._parcels:
                 left = deadline - time.monotonic()
@@ -108,6 +113,15 @@ class Outbox:
                 )
             self._changed.notify_all()
         self._hurry.set()
+
+    def _send_here(self, deadline: float) -> bool:
+        """Send what waits in this thread, for there is none that does; each parcel once."""
+        while self._parcels and time.monotonic() < deadline:
+            parcel = self._parcels[0]
+            if not self._send(parcel):
+                break
+            self._acknowledge(parcel)
+        return not self._parcels
 
     def _run(self) -> None:
         while (parcel := self._next()) is not None:

@@ -11,6 +11,7 @@ from typing import Any
 
 from ..ledger import Ledger
 from ..options import resolve
+from ..reconcile.refusal import reject
 from ..records import Row
 from ..write.writer import RunWriter
 from .calls import WandbCalls
@@ -26,6 +27,7 @@ class Immediate:
         known = resolve(**options)
         self.ledger = Ledger()
         self._writer = RunWriter(run, known.step_metric, self.ledger, known.step_keys)
+        self._writer.on_refused = lambda row, refused: reject(row, refused, self.ledger)
         self.calls = WandbCalls(
             (*known.step_keys, known.step_metric), known.priorities, known.policy.max_step_jump
         )
@@ -35,7 +37,7 @@ class Immediate:
         """Write one call, whose `commit` is not False: who knows whether another will follow.
 
         Raises:
-            Exception: what `run.log` raises.
+            Exception: what `run.log` raises. The next call tries again.
         """
         with self._lock:
             for bundle in self.calls.samples(entry, self.ledger):
@@ -43,8 +45,6 @@ class Immediate:
 
     def _write(self, bundle: Any) -> None:
         row = Row(bundle.step, bundle.values, bundle.time, len(bundle.values), late=True)
-        refused = self._writer.write(row)
-        self.ledger.written += row.samples - len(refused)
-        self.ledger.rows += 1
-        for key, error in refused.items():
-            self.ledger.reject("unwritable", repr(key), f"W&B says {error!r}")
+        self._writer.take(row)
+        self.ledger.written += row.samples
+        self._writer.flush()

@@ -28,9 +28,15 @@ class _Steps:
         low, high, count = self._intervals[place]
         if high <= point:
             return self._before[place + 1]
-        # In halves, since the difference of two floats may be none.
-        share = (point / 2 - low / 2) / (high / 2 - low / 2)
-        return self._before[place] + count * share
+        return self._before[place] + count * _share(low, point, high)
+
+
+def _share(low: float, point: float, high: float) -> float:
+    """How far a point is on the way from one end to the other."""
+    width = high - low
+    if math.isfinite(width):
+        return (point - low) / width
+    return (point / 2 - low / 2) / (high / 2 - low / 2)  # two floats may be further apart than any float
 
 
 class Mixture:
@@ -63,7 +69,10 @@ class Mixture:
         before = self._points[place - 1]
         passed, below = self._up_to(before), self._up_to(point, inclusive=False)
         share = (wanted - passed) / (below - passed) if below > passed else 1.0
-        # Each operation rises with the share, as a weighted sum need not; in halves, as above.
+        # Each operation rises with the share, as a weighted sum need not.
+        width = point - before
+        if math.isfinite(width):
+            return min(max(before + width * share, before), point)
         return min(max(2 * (before / 2 + (point / 2 - before / 2) * share), before), point)
 
     def histogram(self) -> tuple[list[int], list[float]]:

@@ -3,7 +3,8 @@
 import logging
 import math
 from collections import deque
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 from ..ledger import Ledger
@@ -11,7 +12,7 @@ from ..patterns import ByKey
 from ..records import Row
 from .definitions import Definitions
 from .distribution import ALL_ALIKE, expand
-from .outbox import BATCH, Outbox, Prepared
+from .outbox import Outbox, Prepared
 from .run import Run, is_disabled, is_of_another_process, is_shared, next_step
 from .run_config import RunConfig
 from .service_log import ServiceLog
@@ -23,10 +24,10 @@ _ABOUT_A_VALUE = (TypeError, ValueError, AttributeError, LookupError, FileNotFou
 
 
 class RunWriter:
-    """Writes rows to one run, each with one `run.log(values, step=…, commit=True)`.
+    """Writes rows to one run, each with one `run.log(values, step=…, commit=True)`, a batch at a time.
 
-    The calls are made in the thread that flushes or, where there is a writer process, in that, a batch of
-    rows at a time; what cannot cross to it (media) is written here, in its turn.
+    The calls are made in the thread that flushes or, where there is a writer process, in that; what cannot
+    cross to it (media) is written here, in its turn.
 
     The `_step` of a row is its training step, or the next free number where a late row or another writer
     has used that one up; the exact step is under the axis key in every row, and every key is defined on
@@ -77,6 +78,9 @@ class RunWriter:
         self.before_commit: Callable[[Sequence[tuple[Row, int | None]]], None] | None = None
         """Told of rows that are about to be written, many at once, each with its `_step` (None: W&B numbers
         it); what it raises stops them."""
+        self.on_refused: Callable[[Row, Mapping[str, Exception]], None] | None = None
+        """Told of the keys of a row whose values W&B cannot take, each with what W&B says; the rest of it is
+        written."""
         self._told: deque[int | None] = deque()
         self._summary = Summary(run, step_metric, ledger)
         self._failures = 0
@@ -112,14 +116,20 @@ class RunWriter:
             )
             self._next = current
 
-    def write(self, row: Row) -> dict[str, Exception]:
-        """Commit a row.
+    def has_room_for(self, row: Row) -> bool:
+        """Whether `take` may be called before the next `flush`: a batch is not full.
 
-        Returns:
-            The keys whose values W&B cannot take, each with what W&B says; the rest of the row is written.
+        While W&B fails, what waits is better off where it can still be merged. And before a late row, it must
+        be known what the run's summary shows.
+        """
+        outbox = self._outbox
+        return not outbox.rows or not (outbox.is_full or self._failures or row.late)
+
+    def take(self, row: Row) -> None:
+        """Take a row, which the next `flush` writes.
 
         Raises:
-            Exception: what `run.log` raises. Nothing is written: the row is to be offered again.
+            Exception: what W&B raises where a key cannot be defined. The row is to be offered again.
         """
         values, refused = expand(row.values, self._histograms)
         if row.step is not None:
@@ -127,19 +137,10 @@ class RunWriter:
                 self._step_metric = self._summary.step_metric = self._definitions.leave_axis()
             self._definitions.define(values)
         self._summary.before(row, values)
-        prepared = Prepared(row, values, self._stamp(row, values))
-        if len(self._outbox.rows) >= BATCH:
-            self.flush()
-        if not refused and self._outbox.is_open() and self._outbox.take(prepared):
-            self._summary.after(row, values)
-            return refused
-        if self.before_commit is not None:
-            self._outbox.keep(prepared)
-        else:
-            self.flush()
-            refused |= self._write_here(prepared)
-        self._summary.after(row, {key: value for key, value in values.items() if key not in refused})
-        return refused
+        self._outbox.take(Prepared(row, values, self._stamp(row, values)))
+        self._summary.after(row, values)
+        if refused:
+            self._refuse(row, refused)
 
     def total(self, key: str) -> float:
         """What a running total has come to in the rows that the run has already; 0 where it has none."""
@@ -155,22 +156,26 @@ class RunWriter:
         if self._asks_for_steps:  # else W&B numbers the rows, in whatever order two processes come
             self._outbox.start()
 
-    def flush(self) -> None:
+    def flush(self, goes_on: Callable[[], bool] = lambda: True) -> bool:
         """Write the rows that were taken and are not written yet, in their order.
+
+        Args:
+            goes_on: Asked after each row, or batch that was sent. What is not written then is kept.
+
+        Returns:
+            Whether all of them are written.
 
         Raises:
             Exception: what `run.log` raises. What is not written is kept.
         """
-        if self._outbox.rows and self._outbox.is_open():
-            self._write_elsewhere()
         if len(self._told) != len(self._outbox.rows):
             self._told.clear()
         while self._outbox.rows:
-            refused = self._write_here(self._outbox.rows[0])
-            self._outbox.done()
-            for key, error in refused.items():
-                self._ledger.written -= 1
-                self._ledger.reject("unwritable", repr(key), f"W&B says {error!r}")
+            if not (self._outbox.is_open() and self._write_elsewhere()):
+                self._write_here(self._outbox.rows[0])
+            if not goes_on():
+                break
+        return not self._outbox.rows
 
     def summary_was_set(self, keys: Iterable[str]) -> None:
         """The program writes these keys of the run's summary by itself."""
@@ -195,7 +200,7 @@ class RunWriter:
         self._summary.settle()
         self._service_log.look()
 
-    def _write_here(self, prepared: Prepared) -> dict[str, Exception]:
+    def _write_here(self, prepared: Prepared) -> None:
         row, values, stamp = prepared
         refused: dict[str, Exception] = {}
         with self._traffic.ours():
@@ -218,7 +223,14 @@ class RunWriter:
             self._next = step + 1
         if self._told:
             self._told.popleft()
-        return refused
+        self._outbox.done()
+        if refused:
+            self._summary.was_set(refused)  # what stood before still does
+            self._refuse(row, refused)
+
+    def _refuse(self, row: Row, refused: Mapping[str, Exception]) -> None:
+        if self.on_refused is not None:
+            self.on_refused(row, refused)
 
     def _tell(self, before_commit: Callable[[Sequence[tuple[Row, int | None]]], None]) -> None:
         self._told.clear()
@@ -231,24 +243,31 @@ class RunWriter:
         before_commit(told)
         self._told.extend(step for _, step in told)
 
-    def _write_elsewhere(self) -> None:
+    def _write_elsewhere(self) -> bool:
+        """Have the process write what can cross to it. Returns whether anything could be sent."""
+        sendable = self._outbox.sendable()
+        if not sendable:
+            return False
         with self._traffic.ours():
             if self._traffic.foreign_calls != self._seen_calls:
                 self.begin()
             if self._traffic.is_joined:  # no steps are given then
                 self._outbox.close()
-                return
+                return False
             steps: list[int] = []
-            for prepared in self._outbox.rows:
-                steps.append(self._own_step(prepared.row, self._next))
+            rows = [prepared.row for prepared in islice(self._outbox.rows, len(sendable))]
+            for row in rows:
+                steps.append(self._own_step(row, self._next))
                 self._next = steps[-1] + 1
+            self._told.clear()
             if self.before_commit is not None:
-                rows = [prepared.row for prepared in self._outbox.rows]
                 self.before_commit(list(zip(rows, steps, strict=True)))
             self._traffic.may_be_open = False
-            self._outbox.send(steps, lambda: next_step(self.run))
-            if self._outbox.rows:
+            waiting = len(self._outbox.rows)
+            self._outbox.send(sendable, steps, lambda: next_step(self.run))
+            if len(self._outbox.rows) > waiting - len(sendable):
                 self._next = self._free_step()
+        return True
 
     def _free_step(self) -> int:
         current = next_step(self.run)

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import textwrap
+import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -161,6 +162,18 @@ def run_scripts(tmp_path, warm_python):
             return dict(zip(sources, pool.map(run_one, sources), strict=True))
 
     return run
+
+
+@pytest.fixture
+def another_second():
+    """Waits for the clock's next one: W&B names the directory of a run by its second and its id."""
+
+    def wait():
+        second = int(time.time())
+        while int(time.time()) == second:
+            time.sleep(0.02)
+
+    return wait
 
 
 @pytest.fixture

@@ -53,7 +53,7 @@ def rows_of_all(directory):
     ],
 )
 def test_what_was_flushed_before_a_kill_is_in_the_run_once_after_a_restart(
-    run_script, tmp_path, end, lives, written
+    run_script, another_second, tmp_path, end, lives, written
 ):
     """Rows that W&B had not stored and steps that waited for the evaluator are not lost; totals go on."""
     for steps in lives:
@@ -62,7 +62,7 @@ def test_what_was_flushed_before_a_kill_is_in_the_run_once_after_a_restart(
         )
         assert outcome.code in (9, -9)
         assert outcome.reports[0]["pending"] > 0
-        wait_for_another_second()
+        another_second()
     last = run_script(
         TRAINING
         + """
@@ -86,14 +86,7 @@ report(conserved=stats.is_conserved(), restored=stats.restored > 0, lost=stats.p
     assert [(step + 8) / 100 for step in range(292)] == [row["accuracy"] for row in rows[:292]]
 
 
-def wait_for_another_second():
-    """W&B names the directory of an offline run by its second and its id: these are to be two."""
-    second = int(time.time())
-    while int(time.time()) == second:
-        time.sleep(0.02)
-
-
-def test_a_script_full_of_wandb_log_goes_on_where_it_was_killed(run_script, tmp_path):
+def test_a_script_full_of_wandb_log_goes_on_where_it_was_killed(run_script, another_second, tmp_path):
     """Calls without a step count on from what was flushed, though W&B's own count begins anew offline."""
     script = """
 import signal
@@ -107,7 +100,7 @@ finalize_wandb_logging()
 """
     killed = run_script(script.replace("FIRST", "0") + "os.kill(os.getpid(), signal.SIGKILL)")
     assert -9 == killed.code
-    wait_for_another_second()
+    another_second()
     run_script(script.replace("FIRST", "50") + "run.finish()").ended_well()
     parts = rows_of_all(tmp_path)
     assert len(parts[0]) < 50

@@ -22,11 +22,11 @@ def record(steps):
 
 
 def kill_the_service():
-    command = ["ps", "-o", "pid,args", "--ppid", str(os.getpid())]
+    command = ["ps", "-o", "pid,comm", "--ppid", str(os.getpid())]
     found = subprocess.run(command, capture_output=True, text=True)
     for line in found.stdout.splitlines():
         pid, _, command = line.strip().partition(" ")
-        if "wandb-core" in command or "wandb-c" in command:
+        if command == "wandb-core":
             os.kill(int(pid), signal.SIGKILL)
             os.waitid(os.P_PID, int(pid), os.WEXITED | os.WNOWAIT)  # a dying one would take rows yet
 

@@ -140,9 +140,12 @@ report_stats()
 
 
 @pytest.mark.parametrize("resume", ["allow", "must"])
-def test_a_resumed_run_goes_on_and_replayed_steps_keep_their_true_step(run_online, server, tmp_path, resume):
+def test_a_resumed_run_goes_on_and_replayed_steps_keep_their_true_step(
+    run_online, another_second, server, tmp_path, resume
+):
     """A trainer that restarts from an older checkpoint: its steps are there twice, each where it belongs."""
     run_online("record(range(10))\n").ended_well()
+    another_second()
     outcome = run_online("record(range(6, 15))\nrun.finish()\nreport_stats()\n", resume=resume)
     outcome.ended_well()
     rows = server.runs["abc"].rows

@@ -60,6 +60,26 @@ finally:
     assert_whole(outcome.run)
 
 
+def test_a_signal_in_an_exit_handler_ends_the_program_at_once_and_nothing_is_lost(run_script):
+    """From there no thread can be started (Python 3.12 on)."""
+    outcome = run_script(
+        program(
+            """
+def kill_and_wait():
+    kill()
+    time.sleep(20)
+
+
+atexit.register(kill_and_wait)
+""",
+            before="signal.signal(signal.SIGTERM, signal.SIG_DFL)\nrun = wandb.init()",
+        ),
+        timeout=15,
+    )
+    assert (-signal.SIGTERM, "") == (outcome.code, outcome.err)
+    assert_whole(outcome.run)
+
+
 @pytest.mark.parametrize(
     ("handler", "code", "exit_code"),
     [

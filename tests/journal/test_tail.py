@@ -66,7 +66,7 @@ def test_no_value_is_lost_or_twice_however_often_it_is_killed(killed, tmp_path, 
 
     Rows are noted two at a time, and W&B fails now and then.
     """
-    monkeypatch.setattr("otel_wandb_bridge.write.writer.BATCH", 2)
+    monkeypatch.setattr("otel_wandb_bridge.write.outbox.BATCH", 2)
     (tmp_path / "tail.journal").unlink(missing_ok=True)
     stored, sent, waiting, values = [], set(), set(), iter(range(1000))
     run = FakeRun()

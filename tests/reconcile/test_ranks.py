@@ -11,6 +11,7 @@ from otel_wandb_bridge.ledger import Ledger
 from otel_wandb_bridge.reconcile import Policy, Reconciler, Reductions
 from otel_wandb_bridge.reconcile.closed_rows import ClosedRows
 from otel_wandb_bridge.reconcile.open_row import OpenRow
+from otel_wandb_bridge.reconcile.refusal import reject
 from otel_wandb_bridge.records import Bundle, Distribution, Kind, Manner, Sample
 from otel_wandb_bridge.sources import Process
 
@@ -327,8 +328,9 @@ def test_shares_are_shed_and_refused_like_any_sample():
     bench.add(rank(1), 0, loss=2.0, note="two")
     assert 1 == bench.reconciler.shed(1)
     bench.reconciler.advance(0.0)
-    bench.reconciler.peek(everything=True)
-    bench.reconciler.pop({"note": TypeError("no")})
+    row = bench.reconciler.peek(everything=True)
+    bench.reconciler.pop()
+    reject(row, {"note": TypeError("no")}, bench.ledger)
     assert bench.ledger.recorded == bench.ends()
     assert 0 == bench.reconciler.pending
 

@@ -319,10 +319,11 @@ def test_a_row_carries_each_step_key_that_is_an_axis_of_its_keys_and_no_other():
     axes_of(run).note("t/*", "train/global_step")
     axes_of(run).note("l/*", "trainer/global_step")
     axes_of(run).note("e/*", "epoch")
-    writer.write(Row(5, {"t/a": 1, "e/a": 1, "free": 1}, 0.0, 3))
-    writer.write(Row(3, {"t/a": 2, "l/a": 2}, 0.0, 2, late=True))
-    writer.write(Row(7, {"free": 3}, 0.0, 1))
-    writer.write(Row(8, {"t/a": 4, "train/global_step": 80}, 0.0, 2))
+    writer.take(Row(5, {"t/a": 1, "e/a": 1, "free": 1}, 0.0, 3))
+    writer.take(Row(3, {"t/a": 2, "l/a": 2}, 0.0, 2, late=True))
+    writer.take(Row(7, {"free": 3}, 0.0, 1))
+    writer.take(Row(8, {"t/a": 4, "train/global_step": 80}, 0.0, 2))
+    writer.flush()
     steps = ("global_step", "train/global_step", "trainer/global_step", "epoch")
     assert [
         [5, 5, None, None],

@@ -140,6 +140,7 @@ def some_buckets(draw):
 
 @given(st.lists(some_buckets(), min_size=1, max_size=4), st.lists(FLOATS, max_size=5))
 @example([NARROW], [])
+@example([Buckets(((0.0, 5e-324, 1),), 1, 0.0, 0.0, 5e-324)], [])
 def test_no_value_is_lost_and_percentiles_rise(buckets, values):
     """Whatever overlaps, however wide or narrow."""
     mixture = Mixture(sorted(values), buckets)

@@ -47,7 +47,9 @@ def test_a_foreign_writer_during_a_flush_costs_no_row(tmp_path):
     foreign.start()
     writer.begin()
     for step in range(300):
-        writer.write(Row(step, {"loss": step}, 0.0, 1))
+        writer.take(Row(step, {"loss": step}, 0.0, 1))
+        if step % 30 == 29:
+            writer.flush()
     stop.set()
     foreign.join()
     run.finish()

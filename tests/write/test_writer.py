@@ -7,6 +7,7 @@ import pytest
 from otel_wandb_bridge.ledger import Ledger
 from otel_wandb_bridge.records import Distribution, Row
 from otel_wandb_bridge.testing import FakeRun
+from otel_wandb_bridge.write.outbox import BATCH, BATCH_SAMPLES
 from otel_wandb_bridge.write.writer import RunWriter
 
 
@@ -15,7 +16,17 @@ def row(step, *, late=False, time=0.0, **values):
 
 
 def writer_of(run):
-    return RunWriter(run, "global_step", Ledger())
+    """A writer that says which keys were refused."""
+    writer = RunWriter(run, "global_step", Ledger())
+    writer.refused = {}
+    writer.on_refused = lambda row, refused: writer.refused.update(refused)
+    return writer
+
+
+def write(writer, *rows):
+    for each in rows:
+        writer.take(each)
+        assert writer.flush()
 
 
 def written(run):
@@ -26,7 +37,7 @@ def test_a_row_is_one_sealed_call_at_its_own_step():
     """`_step` is the training step, and the axis says it too."""
     run = FakeRun()
     writer = writer_of(run)
-    writer.write(row(3, loss=1.0))
+    write(writer, row(3, loss=1.0))
     assert [{"_step": 3, "loss": 1.0, "global_step": 3}] == run.rows
     assert 1 == run.calls
 
@@ -35,10 +46,10 @@ def test_a_late_row_takes_the_next_free_number_and_carries_its_true_step():
     """W&B takes no lower `_step`."""
     run = FakeRun()
     writer = writer_of(run)
-    writer.write(row(5, loss=5.0))
-    writer.write(row(2, late=True, reward=2.0))
-    writer.write(row(6, loss=6.0))
-    writer.write(row(9, loss=9.0))
+    write(writer, row(5, loss=5.0))
+    write(writer, row(2, late=True, reward=2.0))
+    write(writer, row(6, loss=6.0))
+    write(writer, row(9, loss=9.0))
     assert [(5, 5), (6, 2), (7, 6), (9, 9)] == written(run)
     assert [] == run.dropped
 
@@ -47,9 +58,9 @@ def test_a_leap_does_not_use_up_the_numbers_to_come():
     """A timestamp as a step is written at the next free number."""
     run = FakeRun()
     writer = writer_of(run)
-    writer.write(row(1, loss=1.0))
-    writer.write(row(1_700_000_000, late=True, loss=2.0))
-    writer.write(row(3, loss=3.0))
+    write(writer, row(1, loss=1.0))
+    write(writer, row(1_700_000_000, late=True, loss=2.0))
+    write(writer, row(3, loss=3.0))
     assert [(1, 1), (2, 1_700_000_000), (3, 3)] == written(run)
 
 
@@ -58,11 +69,11 @@ def test_steps_that_a_foreign_writer_used_up_are_learnt_before_a_flush():
     run = FakeRun()
     writer = writer_of(run)
     writer.begin()
-    writer.write(row(0, loss=0.0))
+    write(writer, row(0, loss=0.0))
     for value in range(3):
         run.log({"foreign": value})
     writer.begin()
-    writer.write(row(1, loss=1.0))
+    write(writer, row(1, loss=1.0))
     assert [] == run.dropped
     assert (4, 1) == written(run)[-1]
     assert 3 == writer._ledger.foreign_steps
@@ -73,7 +84,7 @@ def test_a_resumed_run_starts_at_its_own_step():
     run = FakeRun(starting_step=10)
     writer = writer_of(run)
     assert 10 == writer.starting_step
-    writer.write(row(4, late=True, loss=4.0))
+    write(writer, row(4, late=True, loss=4.0))
     assert [(10, 4)] == written(run)
 
 
@@ -83,11 +94,11 @@ def test_a_run_that_others_have_written_goes_on_where_they_stopped():
     writer = writer_of(run)
     writer.continue_at(7)
     assert 7 == writer.starting_step
-    writer.write(row(4, late=True, loss=4.0))
-    writer.write(row(7, loss=7.0))
+    write(writer, row(4, late=True, loss=4.0))
+    write(writer, row(7, loss=7.0))
     writer.continue_at(2)
     assert 7 == writer.starting_step
-    writer.write(row(10, loss=10.0))
+    write(writer, row(10, loss=10.0))
     assert [(7, 4), (8, 7), (10, 10)] == written(run)
 
 
@@ -99,7 +110,7 @@ def test_a_shared_run_takes_no_step():
     run.log = lambda data, step=None, commit=None: calls.append((step, commit, data["global_step"]))
     writer = writer_of(run)
     writer.begin()
-    writer.write(row(7, loss=1.0))
+    write(writer, row(7, loss=1.0))
     assert [(None, True, 7)] == calls
 
 
@@ -107,8 +118,8 @@ def test_each_key_is_defined_once_on_the_axis_by_its_own_name():
     """Dots are escaped, since W&B reads them as nesting; step_sync is off."""
     run = FakeRun()
     writer = writer_of(run)
-    writer.write(row(0, **{"train/loss": 1.0, "a.b": 2.0, "glob*": 3.0}))
-    writer.write(row(1, **{"train/loss": 1.0}))
+    write(writer, row(0, **{"train/loss": 1.0, "a.b": 2.0, "glob*": 3.0}))
+    write(writer, row(1, **{"train/loss": 1.0}))
     defined = {name: options["step_metric"] for name, options in run.metrics.items()}
     assert {"global_step": None, "train/loss": "global_step", "a\\.b": "global_step"} == defined
     assert run.metrics["train/loss"]["step_sync"] is False
@@ -118,8 +129,8 @@ def test_a_row_without_a_step_has_no_axis():
     """Nor are its keys put on one, where they would not be seen."""
     run = FakeRun()
     writer = writer_of(run)
-    writer.write(row(None, cpu=0.5))
-    writer.write(row(None, cpu=0.6))
+    write(writer, row(None, cpu=0.5))
+    write(writer, row(None, cpu=0.6))
     assert [{"_step": 0, "cpu": 0.5}, {"_step": 1, "cpu": 0.6}] == run.rows
     assert "cpu" not in run.metrics
 
@@ -130,8 +141,8 @@ def test_a_row_carries_the_time_of_its_measurements():
     run = FakeRun()
     run.log = lambda data, step=None, commit=None: seen.append(data)
     writer = writer_of(run)
-    writer.write(row(0, time=1_700_000_000.5, loss=1.0))
-    writer.write(row(1, time=1_700_000_000.5, _timestamp=42.0))
+    write(writer, row(0, time=1_700_000_000.5, loss=1.0))
+    write(writer, row(1, time=1_700_000_000.5, _timestamp=42.0))
     assert [1_700_000_000.5, 42.0] == [data["_timestamp"] for data in seen]
 
 
@@ -146,7 +157,7 @@ def test_the_summary_ends_with_the_value_of_the_highest_step():
         row(1, late=True, only_late=1.0),
         row(1_700_000_000, late=True, loss=99.0),
     ):
-        writer.write(each)
+        write(writer, each)
     writer.end()
     summary = {key: run.summary.get(key) for key in ("loss", "reward", "only_late", "global_step")}
     assert {"loss": 5.0, "reward": 0.5, "only_late": 3.0, "global_step": 5} == summary
@@ -157,12 +168,12 @@ def test_the_summary_forgets_what_late_rows_overwrote_once_newer_rows_have_come(
     run = FakeRun()
     writer = writer_of(run)
     for step in (4, 5):
-        writer.write(row(step, loss=float(step)))
-    writer.write(row(2, late=True, loss=2.0))
+        write(writer, row(step, loss=float(step)))
+    write(writer, row(2, late=True, loss=2.0))
     writer.end()
     assert (5.0, 5) == (run.summary["loss"], run.summary["global_step"])
-    writer.write(row(3, late=True, loss=3.0))
-    writer.write(row(6, loss=6.0))
+    write(writer, row(3, late=True, loss=3.0))
+    write(writer, row(6, loss=6.0))
     writer.end()
     assert (6.0, 6) == (run.summary["loss"], run.summary["global_step"])
 
@@ -171,9 +182,9 @@ def test_the_summary_ends_with_the_total_that_a_late_increment_is_in():
     """The row of the highest step was written before it came."""
     run = FakeRun()
     writer = writer_of(run)
-    writer.write(row(9, tokens=100, loss=1.0))
-    writer.write(Row(3, {"tokens": 35, "loss": 2.0}, 0.0, 2, late=True, totals={"tokens": 105}))
-    writer.write(Row(4, {"tokens": 46}, 0.0, 1, late=True, totals={"tokens": 106}))
+    write(writer, row(9, tokens=100, loss=1.0))
+    write(writer, Row(3, {"tokens": 35, "loss": 2.0}, 0.0, 2, late=True, totals={"tokens": 105}))
+    write(writer, Row(4, {"tokens": 46}, 0.0, 1, late=True, totals={"tokens": 106}))
     writer.end()
     assert (106, 1.0, 9) == tuple(run.summary[key] for key in ("tokens", "loss", "global_step"))
 
@@ -192,8 +203,8 @@ def test_a_value_that_is_no_scalar_is_restored_in_the_summary_too():
     """As W&B described it when it was logged."""
     run = FakeRun()
     writer = writer_of(run)
-    writer.write(row(5, media=["five"]))
-    writer.write(row(2, late=True, media=["two"]))
+    write(writer, row(5, media=["five"]))
+    write(writer, row(2, late=True, media=["two"]))
     writer.end()
     assert ["five"] == run.summary.get("media")
 
@@ -204,9 +215,12 @@ def test_a_failed_row_is_written_at_the_next_try():
     writer = writer_of(run)
     run.fail_next(1, ConnectionError("gone"))
     with pytest.raises(ConnectionError):
-        writer.write(row(0, loss=0.0))
-    writer.write(row(0, loss=0.0))
-    writer.write(row(1, loss=1.0))
+        write(writer, row(0, loss=0.0))
+    assert [] == run.rows
+    assert 1 == writer.unconfirmed
+    assert not writer.has_room_for(row(1, loss=1.0))
+    assert writer.flush()
+    write(writer, row(1, loss=1.0))
     assert [(0, 0), (1, 1)] == written(run)
 
 
@@ -214,8 +228,8 @@ def test_one_value_that_wandb_cannot_take_does_not_hold_up_the_rest():
     """It is refused by name; the row is written without it."""
     run = FakeRun()
     writer = writer_of(run)
-    refused = writer.write(row(0, loss=0.0, bad=object(), media=["fine"]))
-    assert ["bad"] == list(refused)
+    write(writer, row(0, loss=0.0, bad=object(), media=["fine"]))
+    assert ["bad"] == list(writer.refused)
     assert [{"_step": 0, "loss": 0.0, "media": ["fine"], "global_step": 0}] == run.rows
 
 
@@ -223,11 +237,13 @@ def test_a_failing_service_is_not_mistaken_for_a_bad_value():
     """A list is not refused because W&B does not answer."""
     run = FakeRun()
     writer = writer_of(run)
+    writer.take(row(0, media=["fine"]))
     for _ in range(2):
         run.fail_next(1, ConnectionError("gone"))
         with pytest.raises(ConnectionError):
-            writer.write(row(0, media=["fine"]))
-    assert {} == writer.write(row(0, media=["fine"]))
+            writer.flush()
+    assert writer.flush()
+    assert {} == writer.refused
     assert ["fine"] == run.rows[0]["media"]
 
 
@@ -236,7 +252,7 @@ def test_a_distribution_becomes_a_histogram_and_its_statistics():
     seen = []
     run = FakeRun()
     run.log = lambda data, step=None, commit=None: seen.append(data)
-    writer_of(run).write(row(0, latency=Distribution((1.0, 2.0, 3.0, 4.0))))
+    write(writer_of(run), row(0, latency=Distribution((1.0, 2.0, 3.0, 4.0))))
     data = seen[0]
     assert 4 == sum(data["latency"].histogram)
     statistics = {key: data[f"latency/{key}"] for key in ("count", "mean", "min", "max", "p50")}
@@ -260,7 +276,9 @@ def test_a_distribution_of_any_values_is_written(values):
     seen = []
     run = FakeRun()
     run.log = lambda data, step=None, commit=None: seen.append(data)
-    assert {} == writer_of(run).write(row(0, flops=Distribution(values)))
+    writer = writer_of(run)
+    write(writer, row(0, flops=Distribution(values)))
+    assert {} == writer.refused
     assert len(values) == seen[0]["flops/count"]
     finite = [value for value in values if math.isfinite(value)]
     if finite:
@@ -279,8 +297,9 @@ def test_a_key_that_wandb_cannot_take_does_not_hold_up_the_rest():
         log(data, step=step, commit=commit)
 
     run.log = refuse
-    refused = writer_of(run).write(row(0, **{"\ud800": 1.0, "loss": 2.0}))
-    assert ["\ud800"] == list(refused)
+    writer = writer_of(run)
+    write(writer, row(0, **{"\ud800": 1.0, "loss": 2.0}))
+    assert ["\ud800"] == list(writer.refused)
     assert [{"_step": 0, "loss": 2.0, "global_step": 0}] == run.rows
 
 
@@ -289,10 +308,12 @@ def test_an_outage_is_never_blamed_on_a_value():
     run = FakeRun()
     writer = writer_of(run)
     run.fail_next(4, ConnectionError("gone"))
+    writer.take(row(0, media=["fine"]))
     for _ in range(3):
         with pytest.raises(ConnectionError):
-            writer.write(row(0, media=["fine"]))
-    assert {} == writer.write(row(0, media=["fine"]))
+            writer.flush()
+    assert writer.flush()
+    assert {} == writer.refused
     assert [["fine"]] == [written["media"] for written in run.rows]
 
 
@@ -303,5 +324,54 @@ def test_a_foreign_writer_is_named_once(caplog):
     for step in range(3):
         run.log({"foreign": step})
         writer.begin()
-        writer.write(row(step, loss=1.0))
+        write(writer, row(step, loss=1.0))
     assert 1 == len([record for record in caplog.records if "Bridge.log" in record.getMessage()])
+
+
+def test_rows_wait_for_a_batch_and_large_ones_for_a_smaller_one():
+    """What waits in memory is bounded by rows, and by samples."""
+    writer = writer_of(FakeRun())
+    for step in range(BATCH):
+        assert writer.has_room_for(row(step, loss=1.0))
+        writer.take(row(step, loss=1.0))
+    assert not writer.has_room_for(row(BATCH, loss=1.0))
+    assert (BATCH, 0) == (writer.unconfirmed, writer._ledger.rows)
+    assert writer.flush()
+    assert (0, BATCH) == (writer.unconfirmed, writer._ledger.rows)
+    writer.take(Row(BATCH, {"loss": 1.0}, 0.0, BATCH_SAMPLES))
+    assert not writer.has_room_for(row(BATCH + 1, loss=1.0))
+
+
+def test_a_flush_can_be_stopped_after_each_row():
+    """A service that is slow does not hold it for a batch; the rest is written by the next one, in order."""
+    run = FakeRun()
+    writer = writer_of(run)
+    for step in range(5):
+        writer.take(row(step, loss=1.0))
+    answers = [True, True, False]
+    assert not writer.flush(lambda: answers.pop(0))
+    assert [0, 1, 2] == [step for step, _ in written(run)]
+    assert 2 == writer.unconfirmed
+    assert writer.flush()
+    assert [0, 1, 2, 3, 4] == [step for step, _ in written(run)]
+
+
+def test_a_late_row_waits_for_no_batch():
+    """What the summary shows is read before it, so all rows before it must be in the run."""
+    run = FakeRun()
+    writer = writer_of(run)
+    late = row(2, late=True, media=["two"])
+    assert writer.has_room_for(late)
+    writer.take(row(5, media=["five"]))
+    assert not writer.has_room_for(late)
+    assert writer.has_room_for(row(6, media=["six"]))
+
+
+def test_the_summary_keeps_what_stood_before_a_value_that_was_refused():
+    """A late row does not put the refused one there."""
+    run = FakeRun()
+    writer = writer_of(run)
+    write(writer, row(4, media=["four"]), row(5, media=object()), row(2, late=True, media=["two"]))
+    writer.end()
+    assert ["media"] == list(writer.refused)
+    assert ["four"] == run.summary.get("media")

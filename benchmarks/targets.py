@@ -127,14 +127,17 @@ def _cpu(results: Results) -> Iterator[Verdict]:
             "W1-long",
             BridgeLog,
             0.35,
-            "W&B's own cost of one row instead of four, and the merging",
+            "W&B's own cost of one row instead of four (MERGED), and the merging",
         ),
-        ("W1-long", Patched, 0.40, "the same, and four calls told apart"),
+        ("W1-long", Patched, 0.40, "the same (MERGED), and four calls told apart"),
         ("W3-long", Patched, 1.00, "here W&B writes as many rows as without us, and ours comes on top"),
         ("W3-paced", Patched, 1.00, "W&B writes as many rows, but all of an interval in one go"),
     ):
         what = f"{work}, total CPU until durable: {contender.name} / `wandb.log`"
         if results.has(work, contender, WandbLog):
+            if results.has(work, WandbMerged, WandbLog):
+                merged = results.cpu_ratio(work, WandbMerged, WandbLog)
+                made_of = made_of.replace("MERGED", f"merged by hand: {merged:.2f}")
             yield _at_most(what, bound, results.cpu_ratio(work, contender, WandbLog), made_of, ".2f")
 
 

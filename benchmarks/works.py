@@ -117,7 +117,7 @@ WORKS = {
         Work(
             "W1-long",
             "The same as W1 for long enough to tell CPU time from that of a start",
-            (WandbLog, BridgeLog, Patched),
+            (WandbLog, WandbMerged, BridgeLog, Patched),
             (8_000, 200),
             rounds=3,
         ),

@@ -379,7 +379,7 @@ class Pipeline:
         before anything is taken in.
         """
         self.admission.process = process
-        if not self._policy.expected_sources:
+        if self._policy.expected_sources is None:
             self._policy = replace(self._policy, expected_ranks=process.world_size or 0)
         self._start_over()
 

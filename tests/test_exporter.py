@@ -9,6 +9,10 @@ from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
 
 from otel_wandb_bridge import WandbMetricExporter, set_step, training_step
+from otel_wandb_bridge.options import resolve
+from otel_wandb_bridge.pipeline import Pipeline
+from otel_wandb_bridge.records import Sample
+from otel_wandb_bridge.sources import Process
 from otel_wandb_bridge.testing import FakeClock, FakeRun
 
 
@@ -395,3 +399,15 @@ def test_the_counters_of_a_resumed_run_go_on_from_its_summary():
     road.provider.force_flush()
     assert [(5008, 8), (5016, 8)] == [(row["tokens"], row["requests"]) for row in run.rows]
     road.exporter.shutdown()
+
+
+@pytest.mark.parametrize(("expected", "rows"), [(None, 0), (0, 2), (1, 2), (["trainer"], 2), (["reward"], 0)])
+def test_the_ranks_of_a_job_are_waited_for_unless_it_is_said_who_is(expected, rows):
+    """`expected_sources=0`: nobody."""
+    run = FakeRun()
+    options = resolve(hold=60.0, expected_sources=expected)
+    pipeline = Pipeline(run, options, FakeClock())
+    process = Process("job", rank=0, world_size=2)
+    pipeline.join_job(process)
+    pipeline.take([Sample(process.source("trainer"), step, "loss", 0.5, 5, float(step)) for step in range(3)])
+    assert rows == len(run.rows)

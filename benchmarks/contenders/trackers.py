@@ -1,6 +1,8 @@
 """Other trackers and metrics libraries."""
 
+import json
 import os
+import sqlite3
 import struct
 from collections.abc import Iterator
 from pathlib import Path
@@ -62,13 +64,11 @@ class Trackio(Contender):
 
     @classmethod
     def read(cls, directory: Path) -> Iterator[Scalar]:
-        os.environ["TRACKIO_DIR"] = str(directory / "trackio")
-        from trackio.sqlite_storage import SQLiteStorage
-
-        for row in SQLiteStorage.get_logs("bench", "run"):
-            for key, value in row.items():
-                if isinstance(value, (int, float)) and key != "step":
-                    yield Scalar(row["step"], key, value)
+        # Not by trackio's own reader, which is for the one directory that it was imported with.
+        with sqlite3.connect(directory / "trackio" / "bench.db") as database:
+            for step, metrics in database.execute("SELECT step, metrics FROM metrics"):
+                for key, value in json.loads(metrics).items():
+                    yield Scalar(step, key, value)
 
 
 class Mlflow(Contender):
@@ -93,8 +93,6 @@ class Mlflow(Contender):
 
     @classmethod
     def read(cls, directory: Path) -> Iterator[Scalar]:
-        import sqlite3
-
         with sqlite3.connect(directory / "mlflow.db") as database:
             for row in database.execute("SELECT step, key, value FROM metrics"):
                 yield Scalar(*row)

@@ -24,7 +24,7 @@ class Policy:
         max_step_jump: A step further ahead of all others than this is taken for a mistake (a timestamp).
         gating: The sources that hold rows back; None for all that have reported.
         expected_sources: Sources (their names, or how many) that hold rows back before their first
-            report, for at most `hold`. The sources of one rank count as one.
+            report, for at most `hold`. The sources of one rank count as one. None: nobody said; 0: none.
         expected_ranks: How many ranks are waited for likewise.
         reduce: What is written of a key that several processes report at one step.
         counters: By key, what a row says of a counter: its running `total` up to and including the step, or
@@ -40,7 +40,7 @@ class Policy:
     max_pending: int = 100_000
     max_step_jump: int = 1_000_000
     gating: frozenset[str] | None = None
-    expected_sources: frozenset[str] | int = 0
+    expected_sources: frozenset[str] | int | None = None
     expected_ranks: int = 0
     reduce: Reductions = field(default_factory=Reductions)
     counters: ByKey[str] = TOTALS_ALONE

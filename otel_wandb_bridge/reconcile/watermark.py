@@ -117,7 +117,7 @@ class Watermark:
         ranks = {contributor_of(source) for source in self._sources if rank_of(source) is not None}
         if len(ranks) < self._policy.expected_ranks:
             return True
-        expected = self._policy.expected_sources
+        expected = self._policy.expected_sources or 0
         if isinstance(expected, int):
             return len(set(map(_reporter, self._sources))) < expected
         here = {*self._sources, *map(name_of, self._sources)}

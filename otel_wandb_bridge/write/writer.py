@@ -197,7 +197,8 @@ class RunWriter:
 
     def end(self) -> None:
         """After a flush: the summary shows the highest step of each key, whatever was late."""
-        self._summary.settle()
+        if not self._outbox.rows:  # else what is late may be written yet
+            self._summary.settle()
         self._service_log.look()
 
     def _write_here(self, prepared: Prepared) -> None:

@@ -367,6 +367,22 @@ def test_a_late_row_waits_for_no_batch():
     assert writer.has_room_for(row(6, media=["six"]))
 
 
+def test_the_summary_is_put_right_when_the_late_row_is_written_and_not_before():
+    """A flush that was stopped is no end of it."""
+    run = FakeRun()
+    writer = writer_of(run)
+    write(writer, row(5, loss=5.0))
+    writer.take(row(2, late=True, loss=2.0))
+    writer.take(row(6, reward=6.0))
+    run.fail_next(1, ConnectionError("gone"))
+    with pytest.raises(ConnectionError):
+        writer.flush()
+    writer.end()
+    assert writer.flush()
+    writer.end()
+    assert 5.0 == run.summary.get("loss")
+
+
 def test_the_summary_keeps_what_stood_before_a_value_that_was_refused():
     """A late row does not put the refused one there."""
     run = FakeRun()

@@ -10,9 +10,9 @@ from opentelemetry.sdk.metrics.export import MetricReader
 
 from .attributes import LANE_SCOPE, OWN_SCOPE
 from .record.lane_gauges import LaneGauges, global_gauges
-from .signals import tidy
+from .runtime.signals import tidy
+from .runtime.uninterrupted import uninterrupted
 from .stats import Stats
-from .uninterrupted import uninterrupted
 
 if TYPE_CHECKING:
     from .exporter import WandbMetricExporter

@@ -3,10 +3,10 @@
 from collections.abc import Callable
 
 from .entrance import Entrance, Memory
-from .flush_lock import FlushLock
 from .pipeline import Pipeline
 from .reconcile.standing import Standing
 from .records import Sample
+from .runtime.flush_lock import FlushLock
 
 
 class Entrances:

@@ -9,7 +9,7 @@ from . import options
 from .decode import Naming
 from .flushing import Flushing
 from .records import Sample
-from .uninterrupted import uninterrupted
+from .runtime.uninterrupted import uninterrupted
 from .write import Run
 
 _living: "weakref.WeakSet[WandbMetricExporter]" = weakref.WeakSet()

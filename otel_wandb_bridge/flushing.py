@@ -17,8 +17,6 @@ from opentelemetry.sdk.metrics.export import (
 from .attributes import OWN_SCOPE
 from .decode import Decoder, Descriptions, TraceIds
 from .entrances import Entrances
-from .flush_lock import FlushLock
-from .flusher import Flusher
 from .lifecycle import Lifecycle, is_any_bound
 from .options import Options
 from .pipeline import Pipeline
@@ -35,11 +33,13 @@ from .record.lane import Entry
 from .records import Bundle, Sample
 from .refusals import Refusals
 from .resource import Announcer, described
+from .runtime.flush_lock import FlushLock
+from .runtime.flusher import Flusher
+from .runtime.signals import tidy
+from .runtime.uninterrupted import is_within, start, uninterrupted
 from .selfmetrics import SelfMetrics, data_points_in
-from .signals import tidy
 from .sources import Process
 from .stats import Stats, stats_of
-from .uninterrupted import is_within, start, uninterrupted
 from .verdict import Strictness
 from .write import Run
 

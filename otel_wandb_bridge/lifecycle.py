@@ -7,13 +7,13 @@ import weakref
 from collections.abc import Callable
 from contextlib import suppress
 
-from .exit import before_exit
-from .flush_lock import FlushLock
 from .pipeline import Pipeline
 from .record.clock import STEP_CLOCK
-from .signals import protect, release
-from .uninterrupted import uninterrupted
-from .weakly import weakly
+from .runtime.exit import before_exit
+from .runtime.flush_lock import FlushLock
+from .runtime.signals import protect, release
+from .runtime.uninterrupted import uninterrupted
+from .runtime.weakly import weakly
 from .write import INTERRUPTED, Run, before_finish
 
 _logger = logging.getLogger("otel_wandb_bridge")

@@ -12,11 +12,11 @@ from .entrance import Memory
 from .journaling import Journaling
 from .ledger import Ledger
 from .options import Options
-from .pacer import Pacer
 from .reconcile import Reconciler
 from .reconcile.refusal import reject
 from .reconcile.standing import Standing, standing_of
 from .records import Bundle, Row, Sample
+from .runtime.pacer import Pacer
 from .sources import Process
 from .verdict import Verdict
 from .write import Run, RunTarget, RunWriter, tell

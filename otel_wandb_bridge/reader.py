@@ -10,7 +10,7 @@ from opentelemetry.sdk.metrics.export import MetricExporter, PeriodicExportingMe
 
 from .record import collect_what_can_be
 from .record.sdk import renew_export_lock
-from .weakly import weakly
+from .runtime.weakly import weakly
 
 _PATIENCE_SECONDS = 2.0
 

@@ -19,17 +19,17 @@ from opentelemetry.sdk.metrics.export import (
 from opentelemetry.sdk.resources import Resource
 
 from ..attributes import OWN_SCOPE
-from ..exit import before_exit
-from ..flusher import Flusher
 from ..ledger import Ledger
 from ..process_resource import process_attributes
 from ..record import INSTRUMENTS, TEMPORALITY, DirectLane, Intake, StepAggregation, say_uncollectable
 from ..record.sdk import readers_of
+from ..runtime.exit import before_exit
+from ..runtime.flusher import Flusher
+from ..runtime.signals import protect, release, tidy
+from ..runtime.weakly import weakly
 from ..selfmetrics import SelfMetrics, data_points_in
-from ..signals import protect, release, tidy
 from ..sources import PROCESS_PID, SERVICE_INSTANCE_ID
 from ..stats import Stats, stats_of
-from ..weakly import weakly
 from .calls import ScalarLane, resource_metrics_of
 from .outbox import Outbox
 from .parcels import collected_at, parcels_of, points_of, samples_in, shed_in

@@ -16,7 +16,7 @@ from typing import Any
 import wandb
 from wandb import wandb_run
 
-from ..exit import before_handlers_of_now
+from ..runtime.exit import before_handlers_of_now
 from .hooks import Around, around
 from .run import Run
 from .service_log import last_look

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from ..uninterrupted import stays
+from ..runtime.uninterrupted import stays
 from .hooks import around
 from .run import Run
 from .shared_count import SharedCount

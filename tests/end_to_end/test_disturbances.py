@@ -314,7 +314,7 @@ except ImportError:
     import _interpreters as interpreters
 other = interpreters.create()
 try:
-    interpreters.run_string(other, "import otel_wandb_bridge.signals, otel_wandb_bridge.exit")
+    interpreters.run_string(other, "import otel_wandb_bridge.runtime.signals, otel_wandb_bridge.runtime.exit")
 except Exception as error:
     report(refused=str(error))
 interpreters.destroy(other)

@@ -34,7 +34,7 @@ _PATIENCE_SECONDS = 5.0
 _ATTENDANCE_SECONDS = 1.0
 _REPEATED_SECONDS = 1.0
 _LOCKING = ("opentelemetry.sdk", "opentelemetry.exporter", "wandb.sdk", "otel_wandb_bridge", "logging")
-_NOT_LOCKING = ("otel_wandb_bridge.cli", "otel_wandb_bridge.signals")
+_NOT_LOCKING = ("otel_wandb_bridge.cli", "otel_wandb_bridge.runtime.signals")
 _LOCKING_CALLS = ("start", "enumerate", "active_count")
 """Of `threading`: its waits hold nothing that is needed."""
 

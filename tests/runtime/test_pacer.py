@@ -3,7 +3,7 @@
 import threading
 from itertools import pairwise
 
-from otel_wandb_bridge.pacer import SLICE, Pacer
+from otel_wandb_bridge.runtime.pacer import SLICE, Pacer
 
 
 class Interpreter:

@@ -1,0 +1,1 @@
+"""Threads, locks, signals and exits: the standard library alone."""

@@ -285,7 +285,7 @@ class Flushing(HeardOnce):
                 return MetricExportResult.FAILURE
             self._pipeline.describe("resource", described(metrics_data))
             self._pipeline.describe("metrics", self.descriptions.news())
-            until = self._pipeline.cut(decoded.collected_at)
+            until = self._pipeline.deferral.cut(decoded.collected_at)
             succeeded = self._pipeline.take(
                 decoded.samples, self._batches(until), until=until, deadline=deadline
             )

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from .admission import Admission
+from .deferral import ALL, Deferral, measured_at
 from .entrance import Memory
 from .journaling import Journaling
 from .ledger import Ledger
@@ -22,8 +23,6 @@ from .verdict import Verdict
 from .write import Run, RunTarget, RunWriter, tell
 
 _DEFERRED_SECONDS = 1.0
-_SET_BACK_SECONDS = 0.01
-ALL = float("inf")
 _NO_RUN = "there is no run (no wandb.init, or the run is over)"
 
 
@@ -38,9 +37,7 @@ class Pipeline:
         self.target = RunTarget(run, options.step_metric, self.ledger, options.step_keys, options.histograms)
         self._policy = options.policy
         self._clock = clock
-        self._deferred: list[Sample] = []
-        self._wall_ahead = time.time() - time.monotonic()
-        self._untimely = 0
+        self.deferral = Deferral()
         self._on_late = options.on_late
         self._late: list[Sample] = []
         self._summary_counts = options.summary_counts
@@ -70,7 +67,7 @@ class Pipeline:
     @property
     def pending(self) -> int:
         """How many samples were taken in and wait to be written."""
-        waiting = self._reconciler.pending + len(self._deferred) + self.unconfirmed
+        waiting = self._reconciler.pending + len(self.deferral) + self.unconfirmed
         return waiting + self._journaling.pending
 
     @property
@@ -82,7 +79,7 @@ class Pipeline:
         """When the next flush is due at the latest, in seconds of the clock; None: nothing waits for it."""
         if not self._writer_is_known:
             return None
-        if self._deferred:
+        if self.deferral:
             return self._clock() + _DEFERRED_SECONDS
         return self._reconciler.deadline()
 
@@ -96,31 +93,28 @@ class Pipeline:
     ) -> bool:
         """Take in one collection and what the direct lane holds, and commit what is due.
 
-        A collection visits one series after the other while threads go on recording, so it may catch a
-        step in one series and miss the step before it in another. What was measured after the collection
-        began therefore waits for the next one: up to that moment, the collection is complete.
-
         Args:
             samples: What was collected, in the order of measurement.
             batches: What the direct lane holds up to `until`, in the order of the calls. Committing goes
                 on in between, so that a backlog is not held twice.
-            until: When the collection began, in seconds since the epoch; None: nothing waits.
+            until: When the collection began, in seconds since the epoch: what was measured later waits for
+                the next one (see `Deferral`). None: nothing waits.
             deadline: As of `commit`.
 
         Returns:
             False where W&B or the deadline interrupted the writing.
         """
         self._pacer.begin(len(samples))
-        samples = self._up_to(until, samples)
+        samples = self.deferral.pass_on(samples, until)
         if until == ALL:
             self._add([*samples, *(item for batch in batches for item in batch)])
             return self.commit(deadline=deadline)
         taken = 0
         try:
             for batch in batches:
-                upto = bisect_right(samples, batch[-1].time, taken, key=_measured_at)
+                upto = bisect_right(samples, batch[-1].time, taken, key=measured_at)
                 collected, taken = samples[taken:upto], upto
-                self._add(heapq.merge(collected, batch, key=_measured_at) if collected else batch)
+                self._add(heapq.merge(collected, batch, key=measured_at) if collected else batch)
                 if not self.commit(deadline=deadline):
                     return False
             collected, taken = samples[taken:], len(samples)
@@ -128,23 +122,8 @@ class Pipeline:
         finally:
             # Interrupted: what is left in the lane is safe there, and must not be overtaken by what was
             # collected.
-            self._deferred = samples[taken:] + self._deferred
+            self.deferral.give_back(samples[taken:])
         return self.commit(deadline=deadline)
-
-    def cut(self, collected_at: float) -> float:
-        """Up to when this collection is complete: when it began, in seconds since the epoch.
-
-        `ALL` where the wall clock was set back since the last one. What time says about the order is wrong
-        then, so all that there is must be taken in before a row is committed. The next collection may still
-        have something from before, too.
-        """
-        before, self._wall_ahead = self._wall_ahead, time.time() - time.monotonic()
-        if self._wall_ahead < before - _SET_BACK_SECONDS:
-            self._untimely = 2
-        if not self._untimely:
-            return collected_at
-        self._untimely -= 1
-        return ALL
 
     def receive(self, samples: Collection[Sample]) -> bool:
         """Take in what other processes have sent, and commit what is due.
@@ -180,9 +159,8 @@ class Pipeline:
         Returns:
             False where W&B or the deadline interrupted it.
         """
-        if everything and self._deferred:
-            deferred, self._deferred = self._deferred, []
-            self._add(deferred)
+        if everything and self.deferral:
+            self._add(self.deferral.take_all())
         self.interrupted_by = None
         writer = self.target.writer()
         if writer is None:
@@ -260,7 +238,7 @@ class Pipeline:
         start = writer.starting_step if start is None else start + 1
         self._reconciler.start_at(start, lambda key: self._total(writer, key))
         if self._journaling.is_of(memory):
-            self._journaling.restore(self._reconciler, self._clock(), lambda: self._deferred)
+            self._journaling.restore(self._reconciler, self._clock(), lambda: self.deferral)
 
     def _peek(self, everything: bool) -> Row | None:
         rows = self._journaling.rows
@@ -295,7 +273,7 @@ class Pipeline:
 
     def holds(self, keys: Collection[str]) -> bool:
         """Whether a value that was taken in waits, or may wait, under one of these keys."""
-        deferred = any(sample.key in keys for sample in self._deferred)
+        deferred = any(sample.key in keys for sample in self.deferral)
         return bool(self.unconfirmed) or self._reconciler.holds(keys) or deferred
 
     def finish_run(self) -> None:
@@ -318,7 +296,7 @@ class Pipeline:
         """In a forked child: what waits is the parent's to write, and so is the run."""
         self.ledger = self.admission.ledger = Ledger()
         self.target.forget(self.ledger)
-        self._deferred = []
+        self.deferral.take_all()
         self._journaling.abandon(self.ledger)
         self._start_over()
 
@@ -362,15 +340,7 @@ class Pipeline:
             self.ledger.written -= self.unconfirmed
             self.ledger.shed += left
             self.ledger.say_once("shed", why, f"{left} samples are lost")
-            self._deferred = []
-
-    def _up_to(self, until: float | None, samples: list[Sample]) -> list[Sample]:
-        waited, self._deferred = self._deferred, []
-        if until is not None:
-            cut = bisect_right(samples, until, key=_measured_at)
-            samples, self._deferred = samples[:cut], samples[cut:]
-        # Nothing waits twice: should the wall clock have been set back, `until` is long before all of it.
-        return list(heapq.merge(waited, samples, key=_measured_at)) if waited else samples
+            self.deferral.take_all()
 
     def join_job(self, process: Process) -> None:
         """This is one process of several: what it reports is a share, as theirs is.
@@ -399,7 +369,3 @@ class Pipeline:
                 "they cannot be written (no run yet, or run.log keeps failing); those of the lowest priority "
                 f"are lost, {shed} for a start",
             )
-
-
-def _measured_at(sample: Sample | Bundle) -> float:
-    return sample.time

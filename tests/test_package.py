@@ -23,6 +23,7 @@ LAYERS = {
     "attributes": {"records", "sources"},
     "ledger": set(),
     "entrance": {"records"},
+    "deferral": {"records"},
     "entrances": {"entrance", "pipeline", "reconcile", "records", "runtime"},
     "patterns": set(),
     "reconcile": {"records", "ledger", "sources", "descriptive", "patterns"},
@@ -103,6 +104,7 @@ def test_only_those_who_may_touch_wandb_and_opentelemetry_do(path):
         "patterns",
         "reconcile",
         "stats",
+        "deferral",
         "runtime",
         "autostart",
     ):

@@ -36,7 +36,7 @@ class Killed:
         writer._outbox.rows.clear()
         journaling._forget()
         pipeline._reconciler = type(pipeline._reconciler)(pipeline._policy, pipeline.ledger)
-        pipeline._deferred = []
+        pipeline.deferral.take_all()
         self.lane.clear()
         self.exporter.shutdown()
 

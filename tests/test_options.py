@@ -18,7 +18,7 @@ def test_the_defaults():
         policy.hold,
         policy.disorder,
     )
-    assert (100_000, 1_000_000, None, 0) == (
+    assert (100_000, 1_000_000, None, None) == (
         policy.max_pending,
         policy.max_step_jump,
         policy.gating,

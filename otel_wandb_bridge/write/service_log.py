@@ -10,6 +10,7 @@ import atexit
 import json
 import logging
 import os
+import shutil
 import weakref
 from typing import Any
 
@@ -17,6 +18,7 @@ from ..ledger import Ledger
 from .run import Run, is_disabled
 
 _MOST_BYTES = 1 << 20
+_BLOCK = 4096
 _GIVEN_UP = b"filestream: fatal error"
 _NOT_SAVED = b"failed to save record"
 _logs: "weakref.WeakKeyDictionary[Run, ServiceLog]" = weakref.WeakKeyDictionary()
@@ -35,12 +37,14 @@ class ServiceLog:
         self._path: str | None = None if is_disabled(run) else getattr(settings, "log_internal", None)
         self._directory = getattr(settings, "sync_dir", "")
         self._read = 0
+        self._is_full = False
         _logs[run] = self
 
     def look(self) -> None:
         """Count the errors since the last look, and say the first of each kind. Never raises."""
         if self._path is None:
             return
+        self._look_at_disk()
         try:
             if os.stat(self._path).st_size <= self._read:
                 return
@@ -60,11 +64,25 @@ class ServiceLog:
                     f"{self._directory} (with --no-skip-online, should it skip online runs)",
                 )
             elif _NOT_SAVED in line:
-                self._say(
-                    "file",
-                    f"wandb cannot write its local file: {_reason(line)}. What is logged is not stored "
-                    f"there; offline it is lost. Make room on the disk of {self._directory}",
-                )
+                self._say_of_file(_reason(line))
+
+    def _look_at_disk(self) -> None:
+        """Where the disk is full, there may be no room for the log to say so either."""
+        if self._is_full:
+            return
+        try:
+            self._is_full = shutil.disk_usage(self._directory).free < _BLOCK
+        except OSError:  # not there yet
+            return
+        if self._is_full:
+            self._say_of_file("no space left on device")
+
+    def _say_of_file(self, reason: str) -> None:
+        self._say(
+            "file",
+            f"wandb cannot write its local file: {reason}. What is logged is not stored there; offline it is "
+            f"lost. Make room on the disk of {self._directory}",
+        )
 
     def _say(self, topic: str, text: str) -> None:
         self._ledger.service_errors += 1

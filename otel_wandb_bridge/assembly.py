@@ -1,5 +1,6 @@
 """One call that sets everything up."""
 
+import difflib
 import inspect
 import sys
 from collections.abc import Sequence
@@ -91,6 +92,7 @@ def configure(
     if endpoint is None and run is None and receiver is None:
         endpoint = endpoint_of_environment()
     _check(run, receiver, endpoint, extra_readers, options)
+    _check_identity(service_name, resource, set_global)
     interval = interval_millis(export_interval_millis)
     joined = _global_provider() if set_global else None
     automatic = None if joined is None else _automatic_exporter(run)
@@ -191,9 +193,14 @@ def _check(
     run: object, receiver: object, endpoint: object, extra_readers: object, options: dict[str, Any]
 ) -> None:
     if endpoint is not None and (run is not None or receiver is not None):
-        raise TypeError("a worker has no run and no receiver: give configure() these or endpoint")
-    if run is not None and not hasattr(run, "log"):
-        raise TypeError(f"run must be a W&B run, or None to follow wandb.init; got {run!r}")
+        raise TypeError(
+            "configure() got endpoint, and a run or a receiver, too: endpoint is for a worker, which sends "
+            "to the process that owns the run; leave one of them out"
+        )
+    if run is not None:
+        _check_run(run)
+    if receiver is not None and not callable(getattr(receiver, "start", None)):
+        raise TypeError(f"receiver must be an OtlpReceiver; got {receiver!r}")
     if not isinstance(extra_readers, (list, tuple)) or not all(
         isinstance(reader, MetricReader) for reader in extra_readers
     ):
@@ -202,10 +209,31 @@ def _check(
     for name in options:
         if name not in takes and endpoint is not None and name in _taken_by_writer():
             raise TypeError(f"{name} is for the process that owns the run: say it there, not on a worker")
+        if name not in takes and name in _OF_A_WORKER:
+            raise TypeError(f"{name} is for a worker, which has an endpoint: give that, too, or leave it out")
         if name not in takes:
-            raise TypeError(
-                f"configure() got an unknown option {name!r}; known are {', '.join(sorted({*takes, *_OWN}))}"
-            )
+            known = sorted({*takes, *_OWN} - {"clock"})
+            near = difflib.get_close_matches(name, known, n=1)
+            meant = f"; did you mean {near[0]!r}?" if near else f"; known are {', '.join(known)}"
+            raise TypeError(f"configure() got an unknown option {name!r}{meant}")
+
+
+def _check_run(run: object) -> None:
+    from .write.run import check
+
+    check(run)
+
+
+def _check_identity(service_name: object, resource: object, set_global: object) -> None:
+    if service_name is not None and not isinstance(service_name, str):
+        raise TypeError(f"service_name must be a string; got {service_name!r}")
+    if resource is not None and not isinstance(resource, Resource):
+        raise TypeError(
+            f"resource must be a Resource of the OpenTelemetry SDK, such as Resource({{'a': 'b'}}); got "
+            f"{resource!r}"
+        )
+    if not isinstance(set_global, bool):
+        raise TypeError(f"set_global must be True or False; got {set_global!r}")
 
 
 def _taken_by_writer() -> list[str]:

@@ -1,6 +1,7 @@
 """Who else hands samples to an exporter: what other processes have sent."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from .entrance import Entrance, Memory
 from .pipeline import Pipeline
@@ -68,9 +69,22 @@ class Entrances:
         return succeeded
 
     def drain(self) -> None:
-        """Have all of them hand in everything, and wait for it."""
-        for entrance in tuple(self._entrances):
-            entrance.drain()
+        """Have all of them hand in everything, and wait for it; see `gathering`."""
+        if not self._entrances:
+            return
+        with self.gathering():
+            for entrance in tuple(self._entrances):
+                entrance.drain()
+
+    @contextmanager
+    def gathering(self) -> Iterator[None]:
+        """What is handed in meanwhile is committed by the next who takes in: what was recorded here, and is
+        collected after it, belongs to the same rows."""
+        self._pipeline.is_gathering = True
+        try:
+            yield
+        finally:
+            self._pipeline.is_gathering = False
 
     def forget(self) -> None:
         """In a forked child: what they hold is the parent's to write."""

@@ -297,13 +297,13 @@ class Flushing(HeardOnce):
     @uninterrupted
     def _collect(self, timeout_millis: float = 30_000) -> bool:
         self.entrances.drain()
+        exports = self._exports
         readers = self.readership.readers() if self._may_collect() else []
-        if not readers:
+        succeeded = [self._collected(reader, timeout_millis) for reader in readers]
+        if exports == self._exports:  # nothing was new, and so no reader did export
             with self._lock.held():
                 self._pipeline.take([], self._batches(None))
-            return False
-        succeeded = [self._collected(reader, timeout_millis) for reader in readers]
-        return all(succeeded)
+        return bool(succeeded) and all(succeeded)
 
     @uninterrupted
     def _flush_everything(self, timeout_millis: float) -> bool:

@@ -54,6 +54,8 @@ class Pipeline:
         self._journaling = Journaling(options, self.ledger, self.target)
         self._start_over()
         self._received = 0
+        self.is_gathering = False
+        """What was received is committed by whoever takes in next."""
         self.through = 0
         """The number of the last release of an entrance that was taken in."""
 
@@ -137,7 +139,7 @@ class Pipeline:
         """
         self._received += len(samples)
         self._add(samples)
-        return self.commit()
+        return self.is_gathering or self.commit()
 
     @property
     def is_full(self) -> bool:

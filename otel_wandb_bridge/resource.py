@@ -40,6 +40,8 @@ def run_resource(run: Run | None = None) -> Resource:
     run = active_run() if run is None else run
     attributes: dict[str, Any] = {}
     for attribute, name in _ATTRIBUTES.items():
+        if name == "url" and getattr(run, "offline", False):
+            continue  # W&B warns whoever asks
         value = getattr(run, name, None)
         if isinstance(value, str) and value:
             attributes[attribute] = value

@@ -1,6 +1,7 @@
 """Options: argument, then environment, then default; bad ones are refused by name, at once."""
 
 import pytest
+import wandb
 
 from otel_wandb_bridge import WandbMetricExporter, configure
 from otel_wandb_bridge.options import resolve
@@ -152,8 +153,35 @@ def test_an_interval_that_is_none_is_refused(interval):
 
 def test_an_unknown_option_is_refused_with_those_that_are_known():
     """A typing error is found at once."""
-    with pytest.raises(TypeError, match=r"'holds'.*known are.*hold"):
+    with pytest.raises(TypeError, match=r"'holds'; did you mean 'hold'\?"):
         configure(FakeRun(), holds=3, set_global=False)
+    with pytest.raises(TypeError, match=r"'colour'.*known are.*hold"):
+        configure(FakeRun(), colour=3, set_global=False)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"receiver": 5}, "receiver must be an OtlpReceiver; got 5"),
+        ({"resource": "a=b"}, "resource must be a Resource .* got 'a=b'"),
+        ({"service_name": 5}, "service_name must be a string; got 5"),
+        ({"set_global": "no"}, "set_global must be True or False; got 'no'"),
+        ({"headers": {"a": "b"}}, "headers is for a worker, which has an endpoint"),
+        ({"run": wandb}, "run must be what wandb.init returns.* the module"),
+        ({"run": FakeRun}, "run must be what wandb.init returns"),
+    ],
+)
+def test_what_configure_is_given_is_looked_at_first(options, words):
+    """The error names the option, what came and what is expected."""
+    with pytest.raises(TypeError, match=words):
+        configure(**{"run": FakeRun(), "set_global": False, **options})
+
+
+@pytest.mark.parametrize("run", ["x", 5, wandb, FakeRun])
+def test_an_exporter_writes_to_a_run_alone(run):
+    """And says what is none."""
+    with pytest.raises(TypeError, match=r"run must be what wandb\.init returns"):
+        WandbMetricExporter(run)
 
 
 @pytest.mark.parametrize(("option", "value"), [("run", "demo"), ("extra_readers", 5), ("extra_readers", "x")])

@@ -41,6 +41,7 @@ def test_a_run_is_four_attributes(run):
     assert {"wandb.run.id": "abc", "wandb.project": "demo", "wandb.entity": "team"} == dict(
         run_resource(run).attributes
     )
+    run.offline = False
     run.url = "https://wandb.example/team/demo/runs/abc"
     assert run.url == run_resource(run).attributes["wandb.run.url"]
 

@@ -169,7 +169,10 @@ def _sparkline() -> Any:
         size = max(1, -(-len(numbers) // _SPARKS))
         parts = [numbers[start : start + size] for start in range(0, len(numbers), size)]
         means = [sum(part) / len(part) for part in parts]
-        return str(sparklines([mean - min(means) for mean in means])[0])
+        least = min(means)
+        if max(means) - least <= 1e-12 * max(map(abs, means)):  # a constant, but for the last bits of a sum
+            means = [least for _ in means]
+        return str(sparklines([mean - least for mean in means])[0])
 
     return draw
 

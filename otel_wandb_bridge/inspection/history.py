@@ -1,5 +1,6 @@
 """What the rows of a run say about its steps: pure, rows in and facts out."""
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -134,7 +135,7 @@ class History:
 
     @cached_property
     def curves(self) -> list[Curve]:
-        """Every key with its points, in the order of the keys' first appearance."""
+        """Every key with its points, by key; `loss_2` comes before `loss_10`."""
         points: dict[str, list[tuple[float, Any]]] = {}
         for number, row in enumerate(self.rows):
             step = self._step_of(row)
@@ -142,7 +143,7 @@ class History:
                 if self._is_payload(key):
                     at = float(row.get("_step", number)) if step is None else step
                     points.setdefault(key, []).append((at, value))
-        return [Curve(key, sorted(found, key=_first)) for key, found in points.items()]
+        return [Curve(key, sorted(points[key], key=_first)) for key in sorted(points, key=_naturally)]
 
     def problems(self, *, late_is_fine: bool = False) -> list[Problem]:
         """Whatever is not one row a step, in rising order.
@@ -204,6 +205,10 @@ def _examples(texts: Iterator[str], most: int = 5) -> str:
 
 def _plain(step: float) -> str:
     return str(int(step)) if step == int(step) else str(step)
+
+
+def _naturally(key: str) -> list[tuple[int, str]]:
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"([0-9]+)", key)]
 
 
 def _first(point: tuple[float, Any]) -> float:

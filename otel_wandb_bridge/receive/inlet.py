@@ -148,7 +148,8 @@ class Inlet:
     def close(self) -> None:
         """Accept nothing more, hand on everything, and have it written."""
         self._is_closing = True
-        self._intake.stop()
+        with self._entrances.gathering():
+            self._intake.stop()
         self._exporter.collect()
         is_written = self._exporter.force_flush(_PATIENCE_MILLIS) or self._entrances.is_over
         if self._journal is None:

@@ -2,6 +2,7 @@
 
 import os
 import threading
+from types import ModuleType
 from typing import Any, Protocol
 
 import wandb
@@ -39,6 +40,19 @@ class Run(Protocol):
 
     def finish(self, exit_code: int | None = None) -> None:
         """End the run, as `wandb.Run.finish`."""
+
+
+def check(run: object) -> None:
+    """See to it that it is a run, or as good as one.
+
+    Raises:
+        TypeError: it is not.
+    """
+    if isinstance(run, ModuleType):
+        raise TypeError(f"run must be what wandb.init returns, or None to follow it; got the module {run!r}")
+    methods = ("log", "define_metric", "finish")
+    if isinstance(run, type) or not all(callable(getattr(run, name, None)) for name in methods):
+        raise TypeError(f"run must be what wandb.init returns, or None to follow it; got {run!r}")
 
 
 def active_run() -> Run | None:

@@ -11,7 +11,7 @@ from ..ledger import Ledger
 from ..patterns import ByKey
 from .distribution import ALL_ALIKE
 from .finish import watch
-from .run import Run, active_run, is_of_another_process, refuses_rows
+from .run import Run, active_run, check, is_of_another_process, refuses_rows
 from .writer import RunWriter
 
 _logger = logging.getLogger("otel_wandb_bridge")
@@ -30,6 +30,7 @@ class RunTarget:
         histograms: As of `RunWriter`.
 
     Raises:
+        TypeError: it is no run.
         ValueError: the run is finished, or another exporter of this process writes it.
 
     Thread-safety: none; the pipeline's lock guards it.
@@ -55,6 +56,7 @@ class RunTarget:
         self.is_over = False
         """The one run that was given has finished: nothing more can be written."""
         if run is not None:
+            check(run)
             self._writer = self._bound(run)
 
     def writer(self) -> RunWriter | None:

@@ -160,7 +160,7 @@ def test_the_latest_run_is_found_below_here(runs, monkeypatch):
     [
         (["nowhere"], "nowhere: no such file"),
         (["{late}", "--axis", "epoch"], "no row has the axis 'epoch'; the rows have"),
-        (["{late}", "--key", "nothing"], "no key is like 'nothing'; the run's keys: loss"),
+        (["{late}", "--key", "nothing"], "no key is like 'nothing'; the run's keys: eval"),
     ],
 )
 def test_what_cannot_be_shown_is_named(runs, arguments, words):

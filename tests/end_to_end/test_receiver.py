@@ -55,18 +55,19 @@ run.finish()
     assert {step: step / 2 for step in range(50)} == ended.run.series("reward/b")
 
 
-def test_this_process_and_others_share_rows(run_script):
-    """`configure(run, receiver=…)`: rank 0 reports like everybody else."""
+@pytest.mark.parametrize("ending", ["bridge.force_flush()", "bridge.shutdown()", "run.finish()"])
+def test_this_process_and_others_share_rows(run_script, ending):
+    """`configure(run, receiver=…)`: rank 0 reports like everybody else, and no flush parts them."""
     ended = run_script(
         START_WORKERS
-        + """
+        + f"""
 receiver = OtlpReceiver(port=0)
-bridge = configure(run, receiver=receiver, export_interval_millis=NEVER, expected_sources=2)
+bridge = configure(run, receiver=receiver, export_interval_millis=NEVER)
 loss = metrics.get_meter("trainer").create_gauge("loss")
 for step in range(50):
-    loss.set(float(step), {"step": step})
+    loss.set(float(step), {{"step": step}})
 work(receiver.metrics_endpoint, "a")
-bridge.shutdown()
+{ending}
 run.finish()
 """
     ).ended_well()

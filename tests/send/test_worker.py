@@ -338,7 +338,7 @@ def test_what_a_worker_cannot_decide_is_refused_by_name(receiver):
         worker(receiver, hold=1.0)
     with pytest.raises(TypeError, match="unknown option 'color'"):
         worker(receiver, color="red")
-    with pytest.raises(TypeError, match="these or endpoint"):
+    with pytest.raises(TypeError, match="leave one of them out"):
         configure(metrics, endpoint=receiver.endpoint, set_global=False)
     with pytest.raises(ValueError, match="max_pending"):
         worker(receiver, max_pending=0)

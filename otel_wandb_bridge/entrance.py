@@ -34,8 +34,10 @@ class Memory(Protocol):
     def total(self, key: str) -> Any:
         """What a running total has come to in the rows that the run has; None: not known here."""
 
-    def note(self, rows: Sequence[tuple[Row, int | None]]) -> None:
+    def note(self, rows: Sequence[tuple[Row, int | None]], since: int | None = None) -> None:
         """Rows are about to be written, each with its `_step` (None: W&B numbers it).
+
+        Those that were noted with a `_step` from `since` on were not written: they have got other numbers.
 
         What this raises, the writing raises.
         """

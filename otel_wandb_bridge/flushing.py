@@ -358,8 +358,14 @@ class Flushing(HeardOnce):
         return self._lane.batches(self._pipeline.ledger, until, everything=everything)
 
     def _drain(self, deadline: float | None = None) -> bool:
-        taken = self._pipeline.take([], self._batches(None, everything=True), deadline=deadline)
-        succeeded = self._pipeline.commit(everything=True, deadline=deadline) and taken
+        succeeded, rows = False, -1
+        # Again after a failure, as long as each time some rows are written: nobody may come after us.
+        while not succeeded and self._pipeline.ledger.rows > rows:
+            rows = self._pipeline.ledger.rows
+            taken = self._pipeline.take([], self._batches(None, everything=True), deadline=deadline)
+            succeeded = self._pipeline.commit(everything=True, deadline=deadline) and taken
+            if deadline is not None and time.monotonic() >= deadline:
+                break
         if succeeded:
             self._self_metrics.caught_up()
         return succeeded

@@ -232,6 +232,7 @@ class Pipeline:
         if self.memory is None:
             self.memory = self._journaling.memory_of(writer.run)
         memory, start = self.memory, None
+        writer.hold_at_most(max(1, self._policy.max_pending // 10))
         writer.on_refused = lambda row, refused: reject(row, refused, self.ledger)
         if memory is not None:
             writer.continue_at(memory.starting_step)
@@ -255,6 +256,7 @@ class Pipeline:
     def settle(self) -> None:
         """A flush is over: what it has left waiting is kept in the journal, where there is one."""
         if self._journaling.is_of(self.memory):
+            self.target.tell()
             self._journaling.settle()
 
     def forget_memory(self) -> None:

@@ -7,6 +7,7 @@ import threading
 import pytest
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
+from opentelemetry.sdk.metrics.view import ExplicitBucketHistogramAggregation, View
 
 from otel_wandb_bridge import WandbMetricExporter, set_step, training_step
 from otel_wandb_bridge.options import resolve
@@ -411,3 +412,55 @@ def test_the_ranks_of_a_job_are_waited_for_unless_it_is_said_who_is(expected, ro
     pipeline.join_job(process)
     pipeline.take([Sample(process.source("trainer"), step, "loss", 0.5, 5, float(step)) for step in range(3)])
     assert rows == len(run.rows)
+
+
+def test_single_failures_at_the_end_cost_nothing():
+    """What can be written is written, as long as something is."""
+    road = Road()
+    log, calls = road.run.log, iter(range(10_000))
+
+    def flaky(values, step=None, commit=None):
+        if next(calls) % 7 == 3:
+            raise ConnectionError("for a moment")
+        log(values, step=step, commit=commit)
+
+    road.run.log = flaky
+    loss = road.gauge("loss")
+    for step in range(100):
+        loss.set(step / 2, {"step": step})
+    road.run.finish()
+    assert [step / 2 for step in range(100)] == [row["loss"] for row in road.run.rows]
+    assert 0 == road.stats.shed
+
+
+def test_what_waits_for_a_failing_writer_is_bounded_however_much_comes_at_once():
+    """By `max_pending`, and a row that is on its way."""
+    road = Road(max_pending=10)
+    road.run.fail_next(1_000, ConnectionError("gone"))
+    loss, noise = road.gauge("loss"), road.gauge("noise")
+    for step in range(100):
+        loss.set(1.0, {"step": step})
+        noise.set(1.0, {"step": step})
+    road.reader.collect()
+    assert road.stats.pending <= 10
+    road.run._failures.clear()
+    road.exporter.shutdown()
+
+
+def test_a_sample_that_was_refused_has_one_end_while_its_row_waits():
+    """It is rejected, and neither pending nor written."""
+    run = FakeRun()
+    exporter = WandbMetricExporter(run, histograms="std")
+    reader = PeriodicExportingMetricReader(exporter, export_interval_millis=math.inf)
+    buckets = View(instrument_name="latency", aggregation=ExplicitBucketHistogramAggregation())
+    provider = MeterProvider([reader], views=[buckets], shutdown_on_exit=False)
+    run.fail_next(1_000, ConnectionError("gone"))
+    provider.get_meter("m").create_histogram("latency").record(3.0)
+    provider.get_meter("m").create_gauge("loss").set(1.0)
+    provider.force_flush(500)
+    stats = exporter.stats()
+    assert (2, 0, 1, 1) == (stats.recorded, stats.written, stats.rejected, stats.pending)
+    run._failures.clear()
+    exporter.shutdown()
+    stats = exporter.stats()
+    assert (1, 1, 0) == (stats.written, stats.rejected, stats.shed)

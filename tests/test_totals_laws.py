@@ -111,6 +111,7 @@ RULES = st.fixed_dictionaries(
 )
 LEAP_TWICE = [("add", 0, step) for step in (9, 1, 4, 7, 9, 5)]
 DROP = {"late": "drop", "max_pending": 10_000, "max_step_jump": JUMP}
+MERGE_ONE = {"late": "merge", "max_pending": 1, "max_step_jump": JUMP}
 LEAP_FIRST = [
     ("add", 0, LEAP),
     ("add", 1, None),
@@ -131,15 +132,22 @@ def perform(counting, script):
 
 @settings(max_examples=3 * settings().max_examples, deadline=None)
 @given(SCRIPTS, RULES)
+@example(
+    [("add", 0, 0), ("add", 0, 1), ("collect", 0), ("add", 0, 0), ("add", 0, 0), ("collect", 1)], MERGE_ONE
+)
 @example(LEAP_FIRST, DROP)
 @example([*LEAP_FIRST, ("commit", True), ("add", 1, 1), ("add", 0, LEAP)], DROP)
 def test_each_total_is_the_sum_of_all_increments_up_to_its_step_and_the_last_one_of_all(script, rules):
     """Whatever came late, was dropped, leapt, was shed or had no step: the last total has all of it in it."""
     counting = Counting(**rules)
+    newest = -1
     for rows in perform(counting, script):
         for step, total in rows:
             if step is None or step >= LEAP or rules["max_step_jump"] < JUMP:
                 continue  # what leaps counts from the newest step on
+            is_late, newest = step <= newest, max(step, newest)
+            if is_late and rules["late"] == "merge":
+                continue  # what came late before it is one of the row that it was merged into
             for other, increments in counting.taken_in.items():
                 if other is not None and other < LEAP:
                     expected = increments if other <= step else 0

@@ -132,7 +132,7 @@ class TailJournal:
         """What a running total has come to; None: not known here."""
         return self._state.totals.get(key)
 
-    def note(self, rows: Sequence[tuple[Row, int | None]]) -> None:
+    def note(self, rows: Sequence[tuple[Row, int | None]], since: int | None = None) -> None:
         """Rows are about to be written, and are not among what waits any more. Never raises."""
         noted = [(row, step) for row, step in rows if step is not None]
         if len(noted) < len(rows):
@@ -142,7 +142,7 @@ class TailJournal:
         if file is None:
             return
         try:
-            self._note(file, noted)
+            self._note(file, noted, since)
         except Exception as error:
             self._fail(error)
 
@@ -246,8 +246,10 @@ class TailJournal:
             text = f"W&B has the rows below _step {has}, the journal those above {forgotten}"
             self._say("incomplete", f"{text}; those from {has} to {forgotten} are missing{where}")
 
-    def _note(self, file: TailFile, rows: Sequence[tuple[Row, int]]) -> None:
+    def _note(self, file: TailFile, rows: Sequence[tuple[Row, int]], since: int | None) -> None:
         texts = [(step, row_as_text(row, self._count_left_out)) for row, step in rows]
+        if texts:
+            since = texts[0][0] if since is None else min(since, texts[0][0])
         restored = None
         for row, _ in rows:
             if self._restoring and row is self._restoring[0][1]:
@@ -257,7 +259,7 @@ class TailJournal:
             committed.append(self._state.committed)
         totals = plain_of({**self._state.totals, **self.totals()})
         waiting = samples_as_text(self.waiting(), self._name_left_out)
-        while texts and self._kept and self._kept[-1][0] >= texts[0][0]:
+        while since is not None and self._kept and self._kept[-1][0] >= since:
             self._bytes -= self._kept.pop()[1]
         now = self._clock()
         for step, text in texts:
@@ -266,7 +268,7 @@ class TailJournal:
         safe = self._safe(now)
         forgotten = self._state.forgotten if safe is None else max(safe, self._state.forgotten)
         self._state = State(max(committed, default=None), totals, forgotten)
-        file.note(texts, waiting, as_text(self._state), restored=restored, safe=safe)
+        file.note(texts, waiting, as_text(self._state), since=since, restored=restored, safe=safe)
 
     def _safe(self, now: float) -> int | None:
         """Up to which `_step` rows are forgotten."""

@@ -65,22 +65,25 @@ class TailFile(JournalFile):
         waiting: str,
         state: str,
         *,
+        since: int | None,
         restored: int | None,
         safe: int | None,
     ) -> None:
         """Note rows that are about to be written, and what waits besides them, all or nothing.
 
         Args:
-            rows: Each with its `_step`, rising. Rows that were noted from the first of these steps on are
-                forgotten: they have got other numbers.
+            rows: Each with its `_step`, rising.
             waiting: What waits, as JSON.
             state: How far the rows have come with these, as JSON of a `State`.
+            since: Rows that were noted from this `_step` on are forgotten: they have got other numbers; None:
+                none are.
             restored: Rows to be written again up to this one are among `rows`; None: none are.
             safe: Rows up to this `_step` are stored for sure, and forgotten; None: none are.
         """
         with self._lock, self._connection as connection:
+            if since is not None:
+                connection.execute("DELETE FROM rows WHERE wandb_step >= ?", (since,))
             if rows:
-                connection.execute("DELETE FROM rows WHERE wandb_step >= ?", (rows[0][0],))
                 connection.executemany("INSERT INTO rows VALUES (?, ?)", rows)
             if restored is not None:
                 connection.execute("DELETE FROM restored WHERE id <= ?", (restored,))

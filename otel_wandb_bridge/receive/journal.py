@@ -83,9 +83,16 @@ class Journal(JournalFile):
             assert cursor.lastrowid is not None
             return cursor.lastrowid
 
-    def note(self, releases: Iterable[Release], commits: Iterable[Commit]) -> None:
-        """Note what was handed to the pipeline, and the rows that are about to be written, all or nothing."""
+    def note(
+        self, releases: Iterable[Release], commits: Iterable[Commit], since: tuple[int, int] | None = None
+    ) -> None:
+        """Note what was handed to the pipeline, and the rows that are about to be written, all or nothing.
+
+        Rows that were noted in this epoch from this `_step` on (`since`) were not written, and are forgotten.
+        """
         with self._lock, self._connection as connection:
+            if since is not None:
+                connection.execute("DELETE FROM commits WHERE epoch = ? AND wandb_step >= ?", since)
             connection.executemany("REPLACE INTO parts VALUES (?, ?, ?, ?, ?)", releases)
             connection.executemany("REPLACE INTO commits VALUES (?, ?, ?, ?, ?)", commits)
 

@@ -99,8 +99,8 @@ class JournalMemory:
             self._last[request] = (self.release, newest)
         return self.release
 
-    def note(self, rows: Sequence[tuple[Row, int | None]]) -> None:
-        """Rows are about to be written.
+    def note(self, rows: Sequence[tuple[Row, int | None]], since: int | None = None) -> None:
+        """Rows are about to be written; those that were noted from `since` on have got other numbers.
 
         Raises:
             sqlite3.Error: they cannot be noted, and so must not be written.
@@ -110,7 +110,9 @@ class JournalMemory:
             for row, step in rows
             if step is not None
         ]
-        self._journal.note(self._marks, commits)
+        self._journal.note(self._marks, commits, since=None if since is None else (self.epoch, since))
+        while since is not None and self._rows and self._rows[-1].wandb_step >= since:
+            self._rows.pop()
         self._marks.clear()
         self._rows.extend(commits)
         while len(self._rows) > SAFE_ROWS:

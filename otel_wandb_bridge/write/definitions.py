@@ -84,12 +84,12 @@ class Definitions:
         return ours
 
     def _define_axis(self, axis: str) -> None:
+        with defining():
+            self._run.define_metric(axis)  # what it raises leaves all as it was
         self.axis = axis
         self._is_globbed = False
         self._names = {_name(axis): ""}
         self._keys = {axis: ""}
-        with defining():
-            self._run.define_metric(axis)
 
     def _follow(self) -> None:
         """Somebody has defined axes meanwhile; by itself, a glob of theirs takes no name back from us."""

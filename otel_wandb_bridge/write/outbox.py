@@ -47,6 +47,8 @@ class Outbox:
         """In the order in which they are to be written."""
         self.unconfirmed = 0
         """How many samples they hold."""
+        self.most_samples = BATCH_SAMPLES
+        """So many make a batch, however few rows they are."""
 
     def start(self) -> None:
         """Start the process. Only once: where it failed, a thread does as well."""
@@ -71,19 +73,20 @@ class Outbox:
     @property
     def is_full(self) -> bool:
         """Whether it holds a batch."""
-        return len(self.rows) >= BATCH or self.unconfirmed >= BATCH_SAMPLES
+        return len(self.rows) >= BATCH or self.unconfirmed >= self.most_samples
 
     def take(self, prepared: Prepared) -> None:
         """Take a row, to be written after those that are there."""
         self.rows.append(prepared)
         self.unconfirmed += prepared.row.samples
 
-    def done(self) -> None:
+    def done(self) -> Prepared:
         """The first row is written: take it out."""
-        row = self.rows.popleft().row
-        self.unconfirmed -= row.samples
+        prepared = self.rows.popleft()
+        self.unconfirmed -= prepared.row.samples
         self._ledger.rows += 1
-        self._ledger.late_rows += row.late
+        self._ledger.late_rows += prepared.row.late
+        return prepared
 
     def sendable(self) -> list[dict[str, Any]]:
         """The values of the first rows, up to one that cannot cross to another process."""
@@ -97,8 +100,8 @@ class Outbox:
 
     def send(
         self, rows: Sequence[dict[str, Any]], steps: Sequence[int], free_step: Callable[[], int]
-    ) -> None:
-        """Send the first rows, each with its step. What is in the run afterwards is in the outbox no more.
+    ) -> list[Prepared]:
+        """Send the first rows, each with its step.
 
         Args:
             rows: As `sendable` gave them.
@@ -106,11 +109,14 @@ class Outbox:
             free_step: Asks W&B which step is free. Since steps rise, it says which rows W&B has where the
                 process failed in between.
 
+        Returns:
+            Those that are in the run now, and in the outbox no more.
+
         Raises:
             Exception: what `free_step` raises.
         """
         if self._process is None:
-            return
+            return []
         confirmed = len(steps)
         try:
             self._process.write([*zip(rows, steps, strict=True)])
@@ -118,9 +124,8 @@ class Outbox:
             free = free_step()
             confirmed = sum(step < free for step in steps)
             self._fail(error)
-        for _ in range(confirmed):
-            self._ledger.log_calls += 1
-            self.done()
+        self._ledger.log_calls += confirmed
+        return [self.done() for _ in range(confirmed)]
 
     def close(self) -> None:
         """Let the process end."""

@@ -87,6 +87,11 @@ class RunTarget:
         writer = self.writer()
         return writer is not None and (run is None or writer.run is run)
 
+    def tell(self) -> None:
+        """As `RunWriter.tell`."""
+        if self._writer is not None:
+            self._writer.tell()
+
     def put_into_summary(self, values: dict[str, Any]) -> None:
         """Put values into the summary of the run that is being written."""
         if self._writer is not None:

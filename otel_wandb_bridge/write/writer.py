@@ -4,6 +4,7 @@ import logging
 import math
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from itertools import islice
 from typing import Any
 
@@ -21,6 +22,9 @@ from .traffic import traffic_of
 
 _ABOUT_A_VALUE = (TypeError, ValueError, AttributeError, LookupError, FileNotFoundError)
 """What W&B raises for a value that it cannot take, as opposed to a service that does not answer."""
+
+
+BeforeCommit = Callable[[Sequence[tuple[Row, int | None]], int | None], None]
 
 
 class RunWriter:
@@ -75,13 +79,17 @@ class RunWriter:
         self.starting_step = self._next
         """The first step that the run takes: above 0 where it was resumed, forked or rewound."""
         self.config = RunConfig(run, ledger)
-        self.before_commit: Callable[[Sequence[tuple[Row, int | None]]], None] | None = None
+        self.before_commit: BeforeCommit | None = None
         """Told of rows that are about to be written, many at once, each with its `_step` (None: W&B numbers
-        it); what it raises stops them."""
-        self.on_refused: Callable[[Row, Mapping[str, Exception]], None] | None = None
-        """Told of the keys of a row whose values W&B cannot take, each with what W&B says; the rest of it is
-        written."""
+        it), and from which `_step` on it was told of rows that have others now (None: it was not); what it
+        raises stops them."""
+        self.on_refused: Callable[[Row, Mapping[str, Exception]], int] | None = None
+        """Told of the keys of a row whose values W&B cannot take, each with what W&B says; says how many
+        samples they are. The rest of the row is written."""
         self._told: deque[int | None] = deque()
+        """The `_step` that was told of each row of the outbox, or none."""
+        self._told_otherwise: int | None = None
+        self._wrote_here = False
         self._summary = Summary(run, step_metric, ledger)
         self._failures = 0
         self._outbox = Outbox(run, ledger)
@@ -137,10 +145,10 @@ class RunWriter:
                 self._step_metric = self._summary.step_metric = self._definitions.leave_axis()
             self._definitions.define(values)
         self._summary.before(row, values)
-        self._outbox.take(Prepared(row, values, self._stamp(row, values)))
-        self._summary.after(row, values)
+        stamp = self._stamp(row, values)
         if refused:
-            self._refuse(row, refused)
+            row = replace(row, samples=row.samples - self._refuse(row, refused))
+        self._outbox.take(Prepared(row, values, stamp))
 
     def total(self, key: str) -> float:
         """What a running total has come to in the rows that the run has already; 0 where it has none."""
@@ -168,14 +176,21 @@ class RunWriter:
         Raises:
             Exception: what `run.log` raises. What is not written is kept.
         """
-        if len(self._told) != len(self._outbox.rows):
-            self._told.clear()
         while self._outbox.rows:
             if not (self._outbox.is_open() and self._write_elsewhere()):
                 self._write_here(self._outbox.rows[0])
             if not goes_on():
                 break
         return not self._outbox.rows
+
+    def hold_at_most(self, samples: int) -> None:
+        """Take no row where so many samples wait already; one row is taken whatever its size."""
+        self._outbox.most_samples = min(self._outbox.most_samples, samples)
+
+    def tell(self) -> None:
+        """Tell `before_commit` of the rows that are not written yet, where it does not know them."""
+        if self.before_commit is not None and len(self._told) != len(self._outbox.rows):
+            self._tell(self.before_commit)
 
     def summary_was_set(self, keys: Iterable[str]) -> None:
         """The program writes these keys of the run's summary by itself."""
@@ -219,21 +234,28 @@ class RunWriter:
                 refused = self._refused(values, stamp, step)
                 self._log(stamp, step, commit=True)  # the rest is in the row in the making already
         self._failures = 0
+        self._wrote_here = True
         self._traffic.may_be_open = False
         if step is not None:
             self._next = step + 1
-        if self._told:
-            self._told.popleft()
-        self._outbox.done()
+        self._done(self._outbox.done(), refused)
         if refused:
-            self._summary.was_set(refused)  # what stood before still does
             self._refuse(row, refused)
 
-    def _refuse(self, row: Row, refused: Mapping[str, Exception]) -> None:
-        if self.on_refused is not None:
-            self.on_refused(row, refused)
+    def _done(self, prepared: Prepared, refused: Collection[str] = ()) -> None:
+        row, values, _ = prepared
+        if refused:
+            values = {key: value for key, value in values.items() if key not in refused}
+        if self._told:
+            self._told.popleft()
+        self._summary.after(row, values)
 
-    def _tell(self, before_commit: Callable[[Sequence[tuple[Row, int | None]]], None]) -> None:
+    def _refuse(self, row: Row, refused: Mapping[str, Exception]) -> int:
+        return 0 if self.on_refused is None else self.on_refused(row, refused)
+
+    def _tell(self, before_commit: BeforeCommit) -> None:
+        if self._told and self._told[0] is not None:
+            self._told_otherwise = self._told[0]
         self._told.clear()
         told: list[tuple[Row, int | None]] = []
         following = self._next
@@ -241,7 +263,8 @@ class RunWriter:
             step = self._step_of(row, following)
             told.append((row, step))
             following = following if step is None else step + 1
-        before_commit(told)
+        before_commit(told, self._told_otherwise)
+        self._told_otherwise = None
         self._told.extend(step for _, step in told)
 
     def _write_elsewhere(self) -> bool:
@@ -255,18 +278,24 @@ class RunWriter:
             if self._traffic.is_joined:  # no steps are given then
                 self._outbox.close()
                 return False
+            if self._wrote_here:
+                # The process has a connection of its own. The answer says that W&B has read what came by
+                # ours: else it might read the process's rows first, and drop ours.
+                next_step(self.run)
+                self._wrote_here = False
             steps: list[int] = []
-            rows = [prepared.row for prepared in islice(self._outbox.rows, len(sendable))]
-            for row in rows:
-                steps.append(self._own_step(row, self._next))
-                self._next = steps[-1] + 1
-            self._told.clear()
-            if self.before_commit is not None:
-                self.before_commit(list(zip(rows, steps, strict=True)))
+            following = self._next
+            for prepared in islice(self._outbox.rows, len(sendable)):
+                steps.append(self._own_step(prepared.row, following))
+                following = steps[-1] + 1
+            if self.before_commit is not None and [*islice(self._told, len(steps))] != steps:
+                self._tell(self.before_commit)
+            self._next = following
             self._traffic.may_be_open = False
-            waiting = len(self._outbox.rows)
-            self._outbox.send(sendable, steps, lambda: next_step(self.run))
-            if len(self._outbox.rows) > waiting - len(sendable):
+            written = self._outbox.send(sendable, steps, lambda: next_step(self.run))
+            for each in written:
+                self._done(each)
+            if len(written) < len(sendable):
                 self._next = self._free_step()
         return True
 

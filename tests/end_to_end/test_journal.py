@@ -86,10 +86,45 @@ report(conserved=stats.is_conserved(), restored=stats.restored > 0, lost=stats.p
     assert [(step + 8) / 100 for step in range(292)] == [row["accuracy"] for row in rows[:292]]
 
 
+def test_a_kill_between_the_parts_of_a_batch_loses_none_of_them(run_script, another_second, tmp_path):
+    """Some rows cross to the writer process, one stays, and the rest has left what waits already."""
+    script = """
+import signal
+from otel_wandb_bridge.exporter import exporter_of
+from otel_wandb_bridge.write.writer_process import WriterProcess
+
+run = wandb.init(id="abc")
+bridge = configure(run, journal="tail.journal", writer="process", export_interval_millis=NEVER)
+"""
+    first = """
+bridge.log({"loss": 0.0}, step=0)
+bridge.force_flush()
+exporter_of(run)._pipeline.target.writer()._outbox._process.is_ready(wait=True)
+for step in range(1, 100):
+    page = {"page": wandb.Html(str(step))} if step == 10 else {}
+    bridge.log({"loss": step / 2, **page}, step=step)
+write = WriterProcess.write
+
+
+def killed(process, rows):
+    write(process, rows)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+WriterProcess.write = killed
+bridge.force_flush()
+"""
+    assert -9 == run_script(script + first).code
+    another_second()
+    run_script(script + "run.finish()").ended_well()
+    rows = [row for part in rows_of_all(tmp_path) for row in part]
+    assert [step / 2 for step in range(100)] == [row["loss"] for row in rows]
+
+
 def test_a_script_full_of_wandb_log_goes_on_where_it_was_killed(run_script, another_second, tmp_path):
     """Calls without a step count on from what was flushed, though W&B's own count begins anew offline."""
     script = """
-import signal
+import signal, subprocess
 from otel_wandb_bridge.wandb_step_fix import finalize_wandb_logging, patch_wandb_log
 
 patch_wandb_log(journal="tail.journal")
@@ -98,7 +133,9 @@ for number in range(FIRST, FIRST + 50):
     wandb.log({"loss": number / 2})
 finalize_wandb_logging()
 """
-    killed = run_script(script.replace("FIRST", "0") + "os.kill(os.getpid(), signal.SIGKILL)")
+    # W&B's service as well: it might still store what it holds.
+    kill = 'subprocess.run(["pkill", "-KILL", "-P", str(os.getpid())]); os.kill(os.getpid(), signal.SIGKILL)'
+    killed = run_script(script.replace("FIRST", "0") + kill)
     assert -9 == killed.code
     another_second()
     run_script(script.replace("FIRST", "50") + "run.finish()").ended_well()

@@ -36,6 +36,28 @@ def run_helped(run_script):
     return lambda source, **more: run_script(HELPERS + source, **more)
 
 
+def test_what_stays_here_is_not_overtaken_by_what_crosses(run_helped):
+    """W&B reads two connections, and would drop the row whose step is the lower one by then."""
+    outcome = run_helped(
+        """
+import numpy
+
+run = wandb.init()
+bridge = configure(run, export_interval_millis=NEVER, writer="process")
+wait_for_process(run, bridge)
+for step in range(1, 2_000):
+    array = {"array": numpy.arange(3)} if step % 7 == 0 else {}
+    bridge.log({"loss": step / 2, **array}, step=step, source="trainer")
+bridge.force_flush()
+run.finish()
+report(rows=bridge.stats().rows)
+"""
+    ).ended_well()
+    assert {step: step / 2 for step in range(1, 2_000)} == outcome.run.series("loss")
+    assert [{"rows": 2_000}] == outcome.reports
+    assert "ignoring partial history record" not in outcome.run.service_log
+
+
 def test_the_rows_are_those_that_a_thread_would_write(run_helped):
     """Plain values, histograms, media in between, late rows, values without a step: all in order."""
     outcome = run_helped(

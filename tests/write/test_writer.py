@@ -391,3 +391,71 @@ def test_the_summary_keeps_what_stood_before_a_value_that_was_refused():
     writer.end()
     assert ["media"] == list(writer.refused)
     assert ["four"] == run.summary.get("media")
+
+
+def test_rows_that_get_other_numbers_are_told_again_with_the_first_number_that_is_void():
+    """A foreign writer came in between: what was noted under the old numbers was never written."""
+    run, told = FakeRun(), []
+    writer = writer_of(run)
+    writer.before_commit = lambda rows, since: told.append(([step for _, step in rows], since))
+    for step in range(5):
+        writer.take(row(step, loss=1.0))
+    answers = [True, False]
+    assert not writer.flush(lambda: answers.pop(0))
+    run.log({"foreign": 1})
+    writer.begin()
+    assert writer.flush()
+    assert [([0, 1, 2, 3, 4], None), ([3, 4, 5], 2)] == told
+    assert [0, 1, 3, 4, 5] == [row["_step"] for row in run.rows if "loss" in row]
+
+
+def test_rows_that_could_not_be_written_are_told_all_the_same():
+    """They are not among what waits elsewhere any more."""
+    run, told = FakeRun(), []
+    writer = writer_of(run)
+    writer.before_commit = lambda rows, since: told.append([row.step for row, _ in rows])
+    writer.take(row(0, loss=1.0))
+    writer.take(row(1, loss=1.0))
+    writer.tell()
+    writer.tell()
+    assert [[0, 1]] == told
+
+
+@pytest.mark.parametrize("refused_at", [5, 6])
+def test_a_value_that_was_refused_is_at_no_step(refused_at):
+    """A late one below it stands in the summary."""
+    run = FakeRun()
+    writer = writer_of(run)
+    write(writer, row(2, a=0), row(refused_at, a=object()), row(3, late=True, a=1))
+    writer.end()
+    assert 1 == run.summary.get("a")
+
+
+def test_a_summary_that_keeps_itself_right_is_left_alone_after_a_refused_value():
+    """`summary="max"` stands as a mapping there."""
+    run = FakeRun()
+    writer = writer_of(run)
+    write(writer, row(0, m=9.0), row(6, m=object()))
+    run.summary.update({"m": {"max": 9.0}})
+    write(writer, row(2, late=True, m=5.0))
+    run.summary.update({"m": {"max": 9.0}})
+    writer.end()
+    assert {"max": 9.0} == run.summary.get("m")
+
+
+def test_an_axis_that_could_not_be_defined_is_tried_again_under_the_same_name():
+    """And not under one of its own."""
+    run = FakeRun()
+    writer = writer_of(run)
+    define = run.define_metric
+
+    def fail_once(*arguments, **options):
+        run.define_metric = define
+        raise ConnectionError("gone")
+
+    run.define_metric = fail_once
+    taken = row(1, a=2, global_step=77)
+    with pytest.raises(ConnectionError):
+        writer.take(taken)
+    write(writer, taken)
+    assert 1 == run.rows[-1]["bridge/global_step"]

@@ -34,6 +34,9 @@ def tests(session: nox.Session, versions: str) -> None:
         session.run("python", "-m", "pytest", *which)
         return
     session.install("--editable", ".[test]", "--constraint", str(_lowest(session.python)))
+    if session.python in FIRST_WHEELS:
+        # In an environment without setuptools, wandb 0.18 cannot be imported there: it wants distutils.
+        which = ["--deselect=tests/switch/test_installed.py::test_the_wheel_is_switched_on", *which]
     session.run("python", "-m", "pytest", "@tests/lowest_leaves_out.txt", *which)
 
 

@@ -1,5 +1,6 @@
 """Rows that were taken for a run and are on their way to it."""
 
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, Final, NamedTuple
@@ -14,6 +15,10 @@ BATCH: Final = 200
 batch that is sent at most."""
 BATCH_SAMPLES: Final = 5_000
 """Of large rows, fewer: no more of them are in memory than are needed."""
+
+
+_LOOK_SECONDS = 0.2
+_MOST_LOOKS = 25
 
 
 class Prepared(NamedTuple):
@@ -121,9 +126,9 @@ class Outbox:
         try:
             self._process.write([*zip(rows, steps, strict=True)])
         except WriterProcessError as error:
-            free = free_step()
-            confirmed = sum(step < free for step in steps)
             self._fail(error)
+            free = _settled(free_step)
+            confirmed = sum(step < free for step in steps)
         self._ledger.log_calls += confirmed
         return [self.done() for _ in range(confirmed)]
 
@@ -142,3 +147,14 @@ class Outbox:
     def _fail(self, error: WriterProcessError) -> None:
         self._ledger.say_once("writer process", "this run", f"{error}; a thread writes the rows")
         self.close()
+
+
+def _settled(answer: Callable[[], int]) -> int:
+    """What is answered once it stands still: W&B may be reading yet what a process that has ended had sent."""
+    before, now = -1, answer()
+    for _ in range(_MOST_LOOKS):
+        if now == before:
+            break
+        time.sleep(_LOOK_SECONDS)
+        before, now = now, answer()
+    return now

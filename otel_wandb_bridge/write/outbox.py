@@ -150,7 +150,7 @@ class Outbox:
 
 
 def _settled(answer: Callable[[], int]) -> int:
-    """What is answered once it stands still: W&B may be reading yet what a process that has ended had sent."""
+    """The answer once it stands still: W&B may still read what a process that has ended had sent."""
     before, now = -1, answer()
     for _ in range(_MOST_LOOKS):
         if now == before:

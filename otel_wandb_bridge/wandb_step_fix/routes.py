@@ -95,9 +95,13 @@ class Route:
             self.lane.high_water = settings.buffer_size
             self.lane.gauges = global_gauges()
 
-    def counts(self) -> dict[str, int]:
-        """What became of its calls."""
-        return {**counts_of(self.exporter.stats()), "total_logs": self.calls.calls + self.lane.entries}
+    def total_logs(self) -> int:
+        """How many calls have come so far."""
+        return self.calls.calls + sum(entry[0] is self.calls for entry in self.lane.peek())
+
+    def is_written(self) -> bool:
+        """Whether the exporter has let go of the run: what is counted now is what became of its calls."""
+        return not self.exporter.is_writing(self.run)
 
     def step(self) -> int:
         """What `run.step` would be, had W&B been given each call at once."""
@@ -130,8 +134,14 @@ class Routes:
     def __init__(self) -> None:
         self.by_id: dict[int, Route] = {}
         """By `id(run)`; a route keeps its run alive until it finishes."""
-        self.ended: Counter[str] = Counter()
-        """The counts of the routes that are over."""
+        self._counts: Counter[str] = Counter()
+        """Those of all exporters and routes so far."""
+        self._counted: weakref.WeakKeyDictionary[WandbMetricExporter, Counter[str]] = (
+            weakref.WeakKeyDictionary()
+        )
+        """What of an exporter's counts is among these already."""
+        self._closed: list[Route] = []
+        """Routes whose exporters have not written their last yet."""
         self.immediate: dict[int, Immediate] = {}
         """Runs of another process, by `id(run)`."""
         self.is_patched = False
@@ -209,10 +219,11 @@ class Routes:
     def counts(self) -> Counter[str]:
         """What became of all calls so far."""
         with self._lock:
-            total = Counter(self.ended)
-            routes, immediate = list(self.by_id.values()), list(self.immediate.values())
-        for route in routes:
-            total.update(route.counts())
+            self._count()
+            total = Counter(self._counts)
+            routes = [*self.by_id.values(), *self._closed]
+            immediate = list(self.immediate.values())
+        total.update(total_logs=sum(route.total_logs() for route in routes))
         for each in immediate:
             total.update(
                 {
@@ -226,7 +237,9 @@ class Routes:
         """In a forked child: these runs are the parent's."""
         self._lock = threading.RLock()
         self.by_id.clear()
-        self.ended.clear()
+        self._counts.clear()
+        self._counted.clear()
+        self._closed.clear()
         self.immediate.clear()
 
     def _new_route(self, run: Any, exporter: WandbMetricExporter | None, settings: Settings) -> Route | None:
@@ -267,8 +280,20 @@ class Routes:
         with self._lock:
             if self.by_id.pop(id(route.run), None) is None:
                 return
+            self._closed.append(route)
             route.close()
-            self.ended.update(route.counts())
+            self._count()
+
+    def _count(self) -> None:
+        written = [route for route in self._closed if route.is_written()]
+        for exporter in {route.exporter for route in (*self.by_id.values(), *self._closed)}:
+            counts = Counter(counts_of(exporter.stats()))
+            self._counts.update(counts)
+            self._counts.subtract(self._counted.get(exporter, {}))
+            self._counted[exporter] = counts
+        for route in written:
+            self._closed.remove(route)
+            self._counts.update(total_logs=route.total_logs())
 
 
 def _new_exporter(run: Any, settings: Settings) -> WandbMetricExporter:

@@ -549,3 +549,53 @@ def test_scalars_are_gauges_of_the_global_meter_provider(run_program, order):
     assert {"train/loss": 0.25, "epoch": 3, "reward": 7} == {
         key: values[key] for key in values if not key.startswith("otel_wandb_bridge")
     }
+
+
+# Counts
+
+BESIDE = """
+def log(run, steps):
+    for step in steps:
+        run.log({"a": step}, step=step)
+
+
+patch_wandb_log(flush_interval=NEVER)
+"""
+
+
+def test_what_a_bridge_of_its_own_writes_at_the_end_is_counted(run_program):
+    """It writes its last after the calls have ended, and may be gone when the counts are read."""
+    program = f"""{BESIDE}
+import gc
+
+run = init("own")
+bridge = configure(run, export_interval_millis=NEVER * 1e3)
+log(run, range(100))
+bridge.log({{"b": 1}}, step=3)
+run.finish()
+ended = get_step_manager().get_stats()
+bridge.shutdown()
+del bridge, run
+gc.collect()
+report(counts=[[each[name] for name in ("total_logs", "recorded", "written", "pending", "rows")]
+               for each in (ended, get_step_manager().get_stats())])
+"""
+    assert [[100, 101, 101, 0, 100]] * 2 == run_program(program).ended_well().facts["counts"]
+
+
+def test_a_bridge_that_follows_the_active_run_is_counted_once(run_program):
+    """It has the counts of all its runs."""
+    program = f"""{BESIDE}
+bridge = configure(export_interval_millis=NEVER * 1e3)
+for name in ("one", "two"):
+    with init(name) as run:
+        log(run, range(10))
+        during = get_step_manager().get_stats()
+bridge.shutdown()
+stats = get_step_manager().get_stats()
+report(during=[during[name] for name in ("total_logs", "recorded", "written", "pending")],
+       after=[stats[name] for name in ("total_logs", "recorded", "written", "pending")])
+"""
+    facts = run_program(program).ended_well().facts
+    assert [20, 20, 10, 10] == facts["during"]
+    assert [20, 20, 20, 0] == facts["after"]

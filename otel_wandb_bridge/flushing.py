@@ -253,6 +253,20 @@ class Flushing(HeardOnce):
             if is_set and keys is not None and writer is not None:
                 writer.summary_was_set(keys)
 
+    def commit_everything(self) -> None:
+        """Collect what has been recorded, and commit all of it, however long it takes.
+
+        Losses are for others to raise. From within a flush it does nothing.
+        """
+        if not self._lock.is_held_here():
+            self.collect()
+            self._commit_everything()
+
+    @uninterrupted
+    def _commit_everything(self) -> None:
+        with self._lock.held():
+            self._drain()
+
     def is_flushing_here(self) -> bool:
         """Whether this very thread is in the middle of a flush."""
         return self._lock.is_held_here()

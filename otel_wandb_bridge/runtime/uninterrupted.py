@@ -33,7 +33,7 @@ def uninterrupted(function: Callable[_P, _T]) -> Callable[_P, _T]:
 
     @functools.wraps(function)
     def wrapper(*args: _P.args, **kwargs: _P.kwargs) -> _T:
-        if not _is_main() or _must_stay() or not _is_worker_there():
+        if not _is_main() or must_stay() or not _is_worker_there():
             return function(*args, **kwargs)
         context = contextvars.copy_context()
         # Queues, and no `threading.Event`: an interrupted wait for one may leave its lock to nobody.
@@ -67,6 +67,12 @@ def is_within(function: Callable[..., Any], owner: object = None) -> bool:
     )
 
 
+def must_stay() -> bool:
+    """Whether this thread is in the middle of a flush, or of what holds something that a flush needs."""
+    # The stack says it, and no mark that somebody sets and takes off: an interruption might come between.
+    return any(frame.f_code in _staying for frame in _frames())
+
+
 def is_for_main() -> bool:
     """Whether this is the main thread, or it waits for what this thread does."""
     return _is_main() or threading.current_thread() is _worker
@@ -79,11 +85,6 @@ def start() -> None:
 
 def _is_main() -> bool:
     return threading.get_ident() == threading.main_thread().ident
-
-
-def _must_stay() -> bool:
-    # The stack says it, and no mark that somebody sets and takes off: an interruption might come between.
-    return any(frame.f_code in _staying for frame in _frames())
 
 
 def _frames() -> Iterator[FrameType]:

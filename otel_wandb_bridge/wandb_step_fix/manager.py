@@ -156,7 +156,8 @@ def _say_what_is_left() -> None:
 def _send_to(run: Any, settings: Settings, call: Waiting | _Announcement) -> None:
     try:
         if isinstance(call, Waiting):
-            ROUTES.put(run, call, settings)
+            if not ROUTES.put(run, call, settings):
+                ROUTES.write(run, call)
         elif not is_of_another_process(run):
             route = ROUTES.route(run, settings)
             if route is not None:

@@ -32,7 +32,7 @@ from ..records import PLAIN
 from ..write.axes import watch_definitions
 from ..write.finish import after_init
 from ..write.hooks import Hook, around, hook_of
-from ..write.traffic import foresee, is_own
+from ..write.traffic import foresee, is_for_wandb
 from .calls import Waiting
 from .capture import captured
 from .routes import ROUTES, Settings
@@ -70,16 +70,19 @@ def patch(settings: Settings) -> None:
 
 def unpatch() -> None:
     """Catch no calls any longer, and write all that was caught."""
-    global _settings
     with _lock:
         if not _take_off:
             return
         ROUTES.is_patched = False
-        while _take_off:
-            _take_off.pop()()
-        _settings = None
-    ROUTES.close()
+        ROUTES.close(_put_back)
     logger.debug("wandb.log is as it was")
+
+
+def _put_back() -> None:
+    global _settings
+    while _take_off:
+        _take_off.pop()()
+    _settings = None
 
 
 def is_patched() -> bool:
@@ -109,7 +112,7 @@ def _replace_log(catching: Hook) -> Callable[[], None]:
     def log(
         self: Any, data: Any = _MISSING, step: Any = None, commit: Any = None, *args: Any, **more: Any
     ) -> Any:
-        if is_own(data):
+        if is_for_wandb(data):
             return original(self, data, step=step, commit=commit)
         route = by_id.get(id(self))
         # In one piece: this runs in training threads, where a call costs as much as all the rest.
@@ -140,6 +143,15 @@ def _replace_log(catching: Hook) -> Callable[[], None]:
                 if route.is_closed:
                     ROUTES.rescue(route)
                 return None
+        if not (args or more) and ROUTES.is_ending(self):
+            usable, number = _usable(data, step)
+            if usable and _is_commit(commit):
+                waiting = _waiting(data, number, None if commit is None else bool(commit))
+                logged = ROUTES.write(self, waiting, functools.partial(original, self))
+                # W&B looks whether the run has finished before it takes a call: one that is under way then
+                # may come too late without a word. It raises for the next, which has nothing in it.
+                ROUTES.write(self, _waiting({}, None, False), functools.partial(original, self))
+                return logged
         # As it came, as far as it can be told: W&B is to judge it.
         if args:
             return original(self, data, step, commit, *args, **more)
@@ -201,23 +213,24 @@ def _catch(
     **more: Any,
 ) -> Any:
     settings = _settings
-    if settings is not None and not more and not is_own(data):
+    if not more and not is_for_wandb(data):
         usable, number = _usable(data, step)
         if usable and _is_commit(commit):
-            whether = None if commit is None else bool(commit)
-            if _caught(run, dict(data), number, whether, settings):
-                return None
+            waiting = _waiting(data, number, None if commit is None else bool(commit))
+            if settings is not None:
+                values = dict(data)
+                taken = values if _are_plain(values) else captured(run, values, step)
+                if ROUTES.put(run, waiting._replace(values=taken), settings):
+                    return None
+            return ROUTES.write(run, waiting, functools.partial(call, run))
     given = () if data is _MISSING else (data,)
     return call(run, *given, step=step, commit=commit, **more)
 
 
-def _caught(
-    run: Any, data: dict[str, Any], step: int | None, commit: bool | None, settings: Settings
-) -> bool:
-    values = data if _are_plain(data) else captured(run, data, step)
-    call = Waiting(
+def _waiting(data: Any, step: int | None, commit: bool | None) -> Waiting:
+    return Waiting(
         time.time(),
-        values,
+        data,
         step,
         commit,
         _site(_caller(sys._getframe(2))),
@@ -226,7 +239,6 @@ def _caught(
         None,
         None,
     )
-    return ROUTES.put(run, call, settings)
 
 
 def _usable(data: Any, step: Any) -> tuple[bool, int | None]:

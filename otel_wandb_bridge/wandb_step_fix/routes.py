@@ -7,6 +7,7 @@ import time
 import weakref
 from collections import Counter
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from dataclasses import asdict
 from difflib import get_close_matches
 from typing import Any
@@ -23,8 +24,10 @@ from ..record.lane_gauges import global_gauges
 from ..resource import run_resource
 from ..stats import Stats, stats_of
 from ..write import before_finish, is_of_another_process, next_step
+from ..write.traffic import learn_step, log_whole
 from .calls import Announcements, Waiting, WandbCalls
 from .child import Immediate
+from .gate import Gate
 
 logger = logging.getLogger("wandb_step_fix")
 
@@ -118,6 +121,8 @@ class Route:
         self.is_closed = True
         if self.bridge is not None:
             self.bridge.shutdown()
+        else:
+            self.exporter.commit_everything()
 
 
 def counts_of(stats: Stats) -> dict[str, int]:
@@ -147,19 +152,35 @@ class Routes:
         self.is_patched = False
         self._ending: weakref.WeakSet[Any] = weakref.WeakSet()
         """Runs that are about to finish: what comes now goes to W&B, which may still take it."""
+        self._gates: weakref.WeakKeyDictionary[Any, Gate] = weakref.WeakKeyDictionary()
+        """Of each run that had a route."""
         self._lock = threading.RLock()
         self._take_off: Callable[[], None] | None = None
 
-    def route(self, run: Any, settings: Settings) -> Route | None:
-        """The route of a run; None where there can be none, which is said once."""
+    def route(self, run: Any, settings: Settings, *, is_caught: bool = False) -> Route | None:
+        """The route of a run; None where there can be none, which is said once.
+
+        Args:
+            run: Any run.
+            settings: For a route that has to be made.
+            is_caught: For a call that was caught; once none are caught any more, no route is made for it.
+        """
         route = self.by_id.get(id(run))
-        if route is None and run in self._ending:
-            return None
+        if route is not None:
+            return route
+        gate = self._gates.get(run)
+        if gate is not None:
+            with gate.passed() as is_free:
+                pass
+            if not is_free:
+                return None
         try:
-            while route is None and run not in self._ending:
+            while route is None and run not in self._ending and not (is_caught and not self.is_patched):
                 # Before the lock: an exporter that is flushing may want ours, to have a run given way to it.
                 exporter = exporter_of(run)
                 with self._lock:
+                    if is_caught and not self.is_patched:
+                        return None
                     route = self.by_id.get(id(run)) or self._new_route(run, exporter, settings)
         except Exception:
             logger.exception("wandb.log goes to W&B as it is: there is no bridge for run %r", run)
@@ -178,10 +199,14 @@ class Routes:
                     immediate = self.immediate.setdefault(id(run), Immediate(run, settings.options))
             immediate.write((immediate.calls, *call._replace(commit=True)))
             return True
-        route = self.route(run, settings)
+        route = self.route(run, settings, is_caught=call.site is not None)
         if route is not None:
             route.put(call, self.rescue)
         return route is not None
+
+    def is_ending(self, run: Any) -> bool:
+        """Whether a run that had a route is about to finish: its calls are for W&B alone."""
+        return id(run) not in self.by_id and run in self._ending
 
     def rescue(self, route: Route) -> None:
         """Send calls that came too late for a route on another way: through its successor, or to W&B itself.
@@ -189,21 +214,41 @@ class Routes:
         Raises:
             Exception: what `run.log` raises, where the run has finished meanwhile.
         """
-        for entry in route.lane.take_back(route.calls):
-            call = Waiting._make(entry[1:])
-            if (call.site is None or self.is_patched) and self.put(route.run, call, route.settings):
-                continue
-            values = dict(call.values)
-            if call.step is not None:  # W&B may have counted further than that by now, and would drop it
-                values.setdefault(route.exporter.options.step_metric, call.step)
-            route.run.log(values, commit=call.commit)
+        with self._gates[route.run].passed():
+            for entry in route.lane.take_back(route.calls):
+                call = Waiting._make(entry[1:])
+                # It is still there where this thread is in the middle of closing it.
+                is_gone = self.by_id.get(id(route.run)) is not route
+                may_go_on = is_gone and (call.site is None or self.is_patched)
+                if not (may_go_on and self.put(route.run, call, route.settings)):
+                    self.write(route.run, call)
 
-    def close(self) -> None:
-        """End all routes: what waits is written."""
+    def write(self, run: Any, call: Waiting, log: Callable[..., Any] | None = None) -> Any:
+        """Give a call to W&B itself, after all that waits, and so that W&B does not drop it.
+
+        Raises:
+            Exception: what `run.log` raises.
+        """
+        log = run.log if log is None else log
+        gate = self._gates.get(run)
+        if gate is None:  # a run that nothing was caught for is W&B's alone
+            return log(call.values, step=call.step, commit=call.commit)
+        with gate.passed():
+            return log_whole(run, log, call.values, call.step, call.commit, gate.step_metric)
+
+    def close(self, then: Callable[[], None]) -> None:
+        """End all routes: what waits is written, and `then` is called.
+
+        Calls that come meanwhile are held back, and go to W&B afterwards.
+        """
         with self._lock:
             routes = list(self.by_id.values())
-        for route in routes:
-            self._end(route)
+        with ExitStack() as closed:
+            for route in routes:
+                closed.enter_context(self._gates[route.run].passed())
+            closed.callback(then)
+            for route in routes:
+                self._end(route)
         with self._lock:
             if self._take_off is not None:
                 self._take_off()
@@ -212,7 +257,7 @@ class Routes:
     def flush(self, timeout: float) -> bool:
         """Write what waits, of all runs; whether all of it was written within `timeout` seconds."""
         end = time.monotonic() + timeout
-        exporters = [route.exporter for route in list(self.by_id.values())]
+        exporters = [route.exporter for route in list(self.by_id.values()) if not route.is_closed]
         flushed = [each.flush_everything(max(0.0, end - time.monotonic()) * 1e3) for each in exporters]
         return all(flushed)
 
@@ -240,6 +285,7 @@ class Routes:
         self._counts.clear()
         self._counted.clear()
         self._closed.clear()
+        self._gates.clear()
         self.immediate.clear()
 
     def _new_route(self, run: Any, exporter: WandbMetricExporter | None, settings: Settings) -> Route | None:
@@ -258,6 +304,7 @@ class Routes:
         if self._take_off is None:
             # First of all: what is logged while the exporters write a last time would come too late for them.
             self._take_off = before_finish(self._on_finish, first=True)
+        self._gates.setdefault(run, Gate(exporter.options.step_metric))
         self.by_id[id(run)] = route
         logger.debug(
             "run %s: %s", getattr(run, "id", run), "a bridge of its own" if bridge else "it has a bridge"
@@ -267,7 +314,7 @@ class Routes:
     def _give_way(self, run: Any) -> None:
         route = self.by_id.get(id(run))
         if route is not None:
-            self._end(route)
+            self._end(route, has_successor=True)
 
     def _on_finish(self, run: Any) -> None:
         for route in list(self.by_id.values()):
@@ -275,14 +322,31 @@ class Routes:
                 self._ending.add(route.run)
                 self._end(route)
 
-    def _end(self, route: Route) -> None:
+    def _end(self, route: Route, *, has_successor: bool = False) -> None:
         # Under the lock, so that no other route is made over an exporter that is about to end.
-        with self._lock:
-            if self.by_id.pop(id(route.run), None) is None:
+        with self._gates[route.run].passed(), self._lock:
+            if route.is_closed:
                 return
-            self._closed.append(route)
-            route.close()
+            try:
+                route.close()  # calls that come meanwhile go into its lane
+                if not has_successor:
+                    self._write_the_last(route)
+            finally:
+                del self.by_id[id(route.run)]
+                self._closed.append(route)
+            if not has_successor:
+                self._write_the_last(route)
+                learn_step(route.run)
             self._count()
+
+    def _write_the_last(self, route: Route) -> None:
+        # Before those who made these calls do it themselves: their next ones may not overtake them.
+        for entry in route.lane.take_back(route.calls):
+            try:
+                self.write(route.run, Waiting._make(entry[1:]))
+            except Exception:  # it is raised where the call is made
+                route.lane.put(entry)
+                return
 
     def _count(self) -> None:
         written = [route for route in self._closed if route.is_written()]

@@ -35,7 +35,7 @@ def _replace_step() -> Callable[[], None]:
 
     def step(run: Any) -> Any:
         route = _by_id.get(id(run))
-        if route is None or is_asking() or is_disabled(run) or is_shared(run):
+        if route is None or route.is_closed or is_asking() or is_disabled(run) or is_shared(run):
             return original.fget(run)
         return route.step()
 
@@ -87,5 +87,5 @@ def _route_of(summary: Any) -> Route | None:
         return None
     for route in tuple(_by_id.values()):
         if getattr(route.run, "summary", None) is summary:
-            return None if route.exporter.is_flushing_here() else route
+            return None if route.is_closed or route.exporter.is_flushing_here() else route
     return None

@@ -10,18 +10,20 @@ it go). It is wrapped on the class: what other threads log waits for one row of 
 import os
 import threading
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 from ..runtime.uninterrupted import stays
 from .hooks import around
-from .run import Run
+from .run import Run, is_shared, next_step
 from .shared_count import SharedCount
 
 _traffic: "weakref.WeakKeyDictionary[Run, Traffic]" = weakref.WeakKeyDictionary()
 _own: dict[int, Any] = {}
 """By thread, the values that are being written."""
+_given: dict[int, Any] = {}
+"""By thread, the values that `log_whole` gives to W&B."""
 _lock = threading.Lock()
 
 
@@ -38,6 +40,8 @@ class Traffic:
         self.may_be_open: bool | None = None
         """Whether a foreign call has left a row in the making, which a row of ours with its step would join;
         None: nobody knows, for there may have been calls before."""
+        self._logged = 0
+        self._known: tuple[int, int] | None = None
         self._kind = type(run)
         self._take_off: Callable[[], None] | None = None
 
@@ -68,6 +72,7 @@ class Traffic:
             try:
                 yield
             finally:
+                self._logged += 1
                 self._elsewhere.add()
 
     def log_own(self, log: Callable[..., None], values: Any, step: int | None, commit: bool) -> None:
@@ -91,16 +96,39 @@ class Traffic:
         """Around a foreign call that has come."""
         with self.lock:
             self._calls += 1
+            self._logged += 1
             with self._elsewhere.held():
                 yield
                 self._elsewhere.add()
             self.may_be_open = leaves_open  # not where W&B has refused the call
+
+    def free_step(self, run: Run) -> int:
+        """The first `_step` that W&B would still take, which is asked only where somebody may have moved it.
+
+        A run that is about to finish may be long in answering. Call it with the lock held.
+        """
+        if is_shared(run):  # it numbers its rows itself
+            return 0
+        if self._known is None or self._known[0] != self._logged:
+            try:
+                self._known = self._logged, next_step(run)
+            except Exception:  # it has finished, and is to say so itself
+                self._known = None
+                return 0
+        return self._known[1]
+
+    def moved(self, step: int | None, commit: bool | None) -> None:
+        """W&B has taken a call, after `free_step` and with the lock still held."""
+        if self._known is not None:
+            step, is_over = (self._known[1], commit is not False) if step is None else (step, bool(commit))
+            self._known = self._logged, step + is_over
 
     def open(self) -> None:
         """Watch the calls from now on."""
         if self._take_off is None and hasattr(self._kind, "_log"):
             self._take_off = around(self._kind, "_log", _count_and_log)
             self.may_be_open = None
+            self._known = None
 
     def close(self) -> None:
         """Watch them no longer: nobody here minds them any more."""
@@ -134,6 +162,61 @@ def is_own(values: Any) -> bool:
     return bool(_own) and values is not None and _own.get(threading.get_ident()) is values
 
 
+def is_for_wandb(values: Any) -> bool:
+    """Whether a call with these very values is our own, or one that `log_whole` gives to W&B."""
+    if values is None or not (_own or _given):
+        return False
+    thread = threading.get_ident()
+    return _own.get(thread) is values or _given.get(thread) is values
+
+
+@stays  # it holds the lock that a flush needs
+def log_whole(
+    run: Run,
+    log: Callable[..., Any],
+    values: Mapping[str, Any],
+    step: int | None,
+    commit: bool | None,
+    step_metric: str,
+) -> Any:
+    """Log somebody's values to W&B itself, so that it drops none of them.
+
+    Below W&B's own count of steps, they are a row of their own with the next free number. The step is on the
+    axis, too.
+
+    Raises:
+        Exception: what `log` raises.
+    """
+    foresee(run)
+    traffic, thread = _traffic[run], threading.get_ident()
+    # A copy, so that nobody else's call is taken for this one.
+    values = dict(values) if step is None else {step_metric: step, **values}
+    before = _given.get(thread)
+    with traffic.lock:
+        free = traffic.free_step(run)
+        if step is not None and step < free:
+            # Past the row in the making, if there is one: what is in that must not be overwritten.
+            step, commit = None if traffic.is_joined else free + 1, True
+        _given[thread] = values
+        try:
+            logged = log(values, step=step, commit=commit)
+        finally:
+            if before is None:
+                _given.pop(thread, None)
+            else:
+                _given[thread] = before
+        traffic.moved(step, commit)
+        return logged
+
+
+@stays  # it holds the lock that a flush needs
+def learn_step(run: Run) -> None:
+    """Have W&B's own count of steps known, before the run is about to finish."""
+    foresee(run)
+    with _traffic[run].lock:
+        _traffic[run].free_step(run)
+
+
 @stays  # it holds the lock that a flush needs
 def _count_and_log(
     call: Callable[..., Any], run: Any, data: Any, step: Any = None, commit: Any = None, **more: Any
@@ -151,6 +234,7 @@ def _after_fork() -> None:
     global _lock
     _lock = threading.Lock()  # a thread that is not there any more may have held it
     _own.clear()
+    _given.clear()
     for traffic in list(_traffic.values()):
         traffic.after_fork()
 

@@ -601,6 +601,146 @@ def test_a_call_that_is_under_way_when_the_patch_is_taken_off_is_not_lost(run_pr
     assert [2] == run.values("b")
 
 
+IN_THE_MIDDLE = """
+in_the_middle, logged, told, done = (threading.Event() for _ in range(4))
+define_metric, finish = Run.define_metric, Run._finish
+
+
+def define(self, name, *args, **more):
+    if name == "marker":
+        in_the_middle.set()
+        logged.wait(0.5)  # not where the call is held back
+    return define_metric(self, name, *args, **more)
+
+
+def finish_later(self, *args, **more):
+    told.set()
+    done.wait(20)
+    return finish(self, *args, **more)
+
+
+def keep(function):
+    thread = threading.Thread(target=function)
+    thread.start()
+    return thread
+
+
+def log(step):
+    run.log({"a": step}, step=step)
+
+
+def log_what_waits():
+    for step in range(100):
+        log(step)
+    run.log({"marker": 1}, step=50)
+
+
+Run.define_metric = define
+patch_wandb_log(flush_interval=NEVER, buffer_size=10_000)
+run = init("in the middle")
+"""
+
+
+def test_steps_that_a_thread_logs_while_the_patch_is_taken_off_are_kept(run_program):
+    """What waits is written before them: W&B would drop those that are below the numbers it gets then."""
+    program = f"""{IN_THE_MIDDLE}
+def go_on():
+    in_the_middle.wait(20)
+    for step in range(100, 110):
+        log(step)
+        logged.set()
+
+
+log_what_waits()
+thread = keep(go_on)
+unpatch_wandb_log()
+thread.join()
+run.finish()
+"""
+    run = run_program(program).ended_well().runs["in the middle"]
+    assert list(range(110)) == run.values("a")
+    assert list(range(110)) == [row["_step"] for row in run.rows if "a" in row]
+
+
+@pytest.mark.parametrize("bridge", ["", "configure(run, export_interval_millis=NEVER * 1e3)"])
+def test_steps_that_a_thread_logs_while_the_run_finishes_are_kept(run_program, bridge):
+    """Also one that W&B would drop, for it has counted further; and `safe_wandb_log`."""
+    program = f"""{IN_THE_MIDDLE}
+Run._finish = finish_later
+
+
+def go_on():
+    in_the_middle.wait(20)
+    log(100)
+    logged.set()
+    told.wait(20)
+    log(101)
+    run.log({{"c": 3}}, step=70)
+    log(102)
+    safe_wandb_log({{"b": 7}}, step=103)
+    done.set()
+
+
+bridge = {bridge or None}
+log_what_waits()
+thread = keep(go_on)
+run.finish()
+thread.join()
+"""
+    run = run_program(program).ended_well().runs["in the middle"]
+    assert list(range(103)) == run.values("a")
+    assert {70: 3} == run.by_step("c")
+    assert {103: 7} == run.by_step("b")
+
+
+def test_unpatching_writes_what_waits_in_a_bridge_of_the_runs_own(run_program):
+    """Else the numbers of W&B would be past its steps, when it is written."""
+    program = """
+    run = init("beside")
+    bridge = configure(run, export_interval_millis=NEVER * 1e3)
+    patch_wandb_log(flush_interval=NEVER)
+    for step in range(10):
+        run.log({"a": step}, step=step)
+    unpatch_wandb_log()
+    report(written=bridge.stats().written, pending=bridge.stats().pending)
+    for step in range(10, 20):
+        run.log({"a": step}, step=step)
+    run.finish()
+    """
+    ended = run_program(program).ended_well()
+    assert (10, 0) == (ended.facts["written"], ended.facts["pending"])
+    assert list(range(20)) == ended.runs["beside"].values("a")
+
+
+def test_what_a_signal_handler_or_a_flush_logs_is_not_held_back_by_itself(run_program):
+    """While the patch is taken off, by the thread that does it and by the one that writes."""
+    program = f"""{IN_THE_MIDDLE}
+import signal
+
+signal.signal(signal.SIGUSR1, lambda *_: log(200))
+
+
+def define(self, name, *args, **more):
+    if name == "marker":
+        run.log({{"within": 1}}, step=300)
+        os.kill(os.getpid(), signal.SIGUSR1)
+    return define_metric(self, name, *args, **more)
+
+
+Run.define_metric = define
+log_what_waits()
+begin = time.monotonic()
+unpatch_wandb_log()
+report(seconds=time.monotonic() - begin)
+run.finish()
+"""
+    ended = run_program(program)
+    assert ended.facts["seconds"] < 20
+    run = ended.runs["in the middle"]
+    assert [*range(100), 200] == sorted(run.values("a"))
+    assert [1] == run.values("within")
+
+
 def test_threads_may_log_while_another_flushes(run_program):
     """Whatever the moment of the flush: each value once, at its step."""
     program = """

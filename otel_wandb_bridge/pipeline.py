@@ -55,7 +55,7 @@ class Pipeline:
         self._start_over()
         self._received = 0
         self.is_gathering = False
-        """What was received is committed by whoever takes in next."""
+        """What was received is committed by whoever takes in next, as long as no more waits than may wait."""
         self.through = 0
         """The number of the last release of an entrance that was taken in."""
 
@@ -139,7 +139,7 @@ class Pipeline:
         """
         self._received += len(samples)
         self._add(samples)
-        return self.is_gathering or self.commit()
+        return (self.is_gathering and not self.is_full) or self.commit()
 
     @property
     def is_full(self) -> bool:

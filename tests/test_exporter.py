@@ -464,3 +464,14 @@ def test_a_sample_that_was_refused_has_one_end_while_its_row_waits():
     exporter.shutdown()
     stats = exporter.stats()
     assert (1, 1, 0) == (stats.written, stats.rejected, stats.shed)
+
+
+def test_what_is_gathered_for_a_flush_does_not_fill_up():
+    """Whoever hands it in would wait for room, and the flush for them."""
+    pipeline = Pipeline(FakeRun(), resolve(max_pending=10), FakeClock())
+    pipeline.is_gathering = True
+    pipeline.receive([Sample("reward", 0, "reward", 0.5, 5, 0.0)])
+    assert 1 == pipeline.pending
+    for step in range(100):
+        pipeline.receive([Sample("trainer", step, "loss", 0.5, 5, float(step))])
+        assert not pipeline.is_full

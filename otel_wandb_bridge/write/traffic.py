@@ -80,16 +80,7 @@ class Traffic:
 
         Not all that this thread logs: a signal handler or a finalizer may run in the middle of it.
         """
-        thread = threading.get_ident()
-        before = _own.get(thread)
-        _own[thread] = values
-        try:
-            log(values, step=step, commit=commit)
-        finally:
-            if before is None:
-                _own.pop(thread, None)
-            else:
-                _own[thread] = before
+        _log_marked(_own, log, values, step, commit)
 
     @contextmanager
     def theirs(self, *, leaves_open: bool) -> Iterator[None]:
@@ -157,6 +148,22 @@ def foresee(run: Run) -> None:
             _traffic[run] = Traffic(run)
 
 
+def _log_marked(
+    marks: dict[int, Any], log: Callable[..., Any], values: Any, step: int | None, commit: bool | None
+) -> Any:
+    """Log, with the values among these marks of this thread meanwhile."""
+    thread = threading.get_ident()
+    before = marks.get(thread)
+    marks[thread] = values
+    try:
+        return log(values, step=step, commit=commit)
+    finally:
+        if before is None:
+            marks.pop(thread, None)
+        else:
+            marks[thread] = before
+
+
 def is_own(values: Any) -> bool:
     """Whether a call with these very values is our own."""
     return bool(_own) and values is not None and _own.get(threading.get_ident()) is values
@@ -188,23 +195,15 @@ def log_whole(
         Exception: what `log` raises.
     """
     foresee(run)
-    traffic, thread = _traffic[run], threading.get_ident()
+    traffic = _traffic[run]
     # A copy, so that nobody else's call is taken for this one.
     values = dict(values) if step is None else {step_metric: step, **values}
-    before = _given.get(thread)
     with traffic.lock:
         free = traffic.free_step(run)
         if step is not None and step < free:
             # Past the row in the making, if there is one: what is in that must not be overwritten.
             step, commit = None if traffic.is_joined else free + 1, True
-        _given[thread] = values
-        try:
-            logged = log(values, step=step, commit=commit)
-        finally:
-            if before is None:
-                _given.pop(thread, None)
-            else:
-                _given[thread] = before
+        logged = _log_marked(_given, log, values, step, commit)
         traffic.moved(step, commit)
         return logged
 

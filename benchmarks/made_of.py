@@ -27,8 +27,8 @@ def call(times: int) -> dict[str, float]:
     parts: dict[str, tuple[str, dict[str, Any]]] = {
         "a copy of the dict": ("values.copy()", {}),
         "a look at the types of its values": (
-            "plain(map(type, values.values()))",
-            {"plain": PLAIN.issuperset},
+            "for value in values.values():\n if type(value) is not float and type(value) not in plain: break",
+            {"plain": PLAIN},
         ),
         "a look at its keys": ("''.join(values).isascii()", {}),
         "the time, the thread, the function that calls, the context": (

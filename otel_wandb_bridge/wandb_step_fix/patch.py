@@ -32,7 +32,7 @@ from ..records import PLAIN
 from ..write.axes import watch_definitions
 from ..write.finish import after_init
 from ..write.hooks import Hook, around, hook_of
-from ..write.traffic import foresee, is_for_wandb
+from ..write.traffic import FOR_WANDB, foresee, is_for_wandb
 from .calls import Waiting
 from .capture import captured
 from .routes import ROUTES, Settings
@@ -105,14 +105,14 @@ def _replace_log(catching: Hook) -> Callable[[], None]:
     kind: Any = wandb_run.Run
     module: Any = wandb
     original = kind.log
-    by_id, plain, clock = ROUTES.by_id, PLAIN.issuperset, STEP_CLOCK
+    by_id, plain, clock, for_wandb = ROUTES.by_id, PLAIN, STEP_CLOCK, FOR_WANDB
     getframe, thread, now, context = sys._getframe, threading.get_ident, time.time, get_current
 
     @functools.wraps(original)
     def log(
         self: Any, data: Any = _MISSING, step: Any = None, commit: Any = None, *args: Any, **more: Any
     ) -> Any:
-        if is_for_wandb(data):
+        if for_wandb and is_for_wandb(data):
             return original(self, data, step=step, commit=commit)
         route = by_id.get(id(self))
         # In one piece: this runs in training threads, where a call costs as much as all the rest.
@@ -126,10 +126,14 @@ def _replace_log(catching: Hook) -> Callable[[], None]:
             and (kind._log is catching.wrapper or catching.is_on_top())
         ):
             values = data.copy()
+            is_plain = True
             try:
+                for value in values.values():
+                    if type(value) is not float and type(value) not in plain:
+                        is_plain = False
+                        break
                 keys = "".join(values)
                 has_text_keys = keys.isascii() or _is_text(keys)
-                is_plain = plain(map(type, values.values()))
             except TypeError:  # a key that is no text, or a type that cannot be hashed
                 has_text_keys, is_plain = _has_text_keys(values), False
             if has_text_keys:

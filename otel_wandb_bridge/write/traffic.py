@@ -20,10 +20,8 @@ from .run import Run, is_shared, next_step
 from .shared_count import SharedCount
 
 _traffic: "weakref.WeakKeyDictionary[Run, Traffic]" = weakref.WeakKeyDictionary()
-_own: dict[int, Any] = {}
-"""By thread, the values that are being written."""
-_given: dict[int, Any] = {}
-"""By thread, the values that `log_whole` gives to W&B."""
+FOR_WANDB: dict[int, tuple[Any, bool]] = {}
+"""By thread, the values that are on their way to W&B, and whether they are our own (else `log_whole`'s)."""
 _lock = threading.Lock()
 
 
@@ -80,7 +78,7 @@ class Traffic:
 
         Not all that this thread logs: a signal handler or a finalizer may run in the middle of it.
         """
-        _log_marked(_own, log, values, step, commit)
+        _log_marked(log, values, step, commit, is_own=True)
 
     @contextmanager
     def theirs(self, *, leaves_open: bool) -> Iterator[None]:
@@ -149,32 +147,30 @@ def foresee(run: Run) -> None:
 
 
 def _log_marked(
-    marks: dict[int, Any], log: Callable[..., Any], values: Any, step: int | None, commit: bool | None
+    log: Callable[..., Any], values: Any, step: int | None, commit: bool | None, *, is_own: bool
 ) -> Any:
-    """Log, with the values among these marks of this thread meanwhile."""
+    """Log, with the values marked in this thread meanwhile."""
     thread = threading.get_ident()
-    before = marks.get(thread)
-    marks[thread] = values
+    before = FOR_WANDB.get(thread)
+    FOR_WANDB[thread] = (values, is_own)
     try:
         return log(values, step=step, commit=commit)
     finally:
         if before is None:
-            marks.pop(thread, None)
+            FOR_WANDB.pop(thread, None)
         else:
-            marks[thread] = before
+            FOR_WANDB[thread] = before
 
 
 def is_own(values: Any) -> bool:
     """Whether a call with these very values is our own."""
-    return bool(_own) and values is not None and _own.get(threading.get_ident()) is values
+    return is_for_wandb(values) and FOR_WANDB[threading.get_ident()][1]
 
 
 def is_for_wandb(values: Any) -> bool:
     """Whether a call with these very values is our own, or one that `log_whole` gives to W&B."""
-    if values is None or not (_own or _given):
-        return False
-    thread = threading.get_ident()
-    return _own.get(thread) is values or _given.get(thread) is values
+    marked = FOR_WANDB.get(threading.get_ident())
+    return marked is not None and marked[0] is values
 
 
 @stays  # it holds the lock that a flush needs
@@ -203,7 +199,7 @@ def log_whole(
         if step is not None and step < free:
             # Past the row in the making, if there is one: what is in that must not be overwritten.
             step, commit = None if traffic.is_joined else free + 1, True
-        logged = _log_marked(_given, log, values, step, commit)
+        logged = _log_marked(log, values, step, commit, is_own=False)
         traffic.moved(step, commit)
         return logged
 
@@ -232,8 +228,7 @@ def _count_and_log(
 def _after_fork() -> None:
     global _lock
     _lock = threading.Lock()  # a thread that is not there any more may have held it
-    _own.clear()
-    _given.clear()
+    FOR_WANDB.clear()
     for traffic in list(_traffic.values()):
         traffic.after_fork()
 

@@ -32,6 +32,7 @@ SIGNALS = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP", "SIGINT"
 _KNOCK_SECONDS = 0.005
 _PATIENCE_SECONDS = 5.0
 _ATTENDANCE_SECONDS = 1.0
+_KNOCKS_UNANSWERED = 200
 _REPEATED_SECONDS = 1.0
 _LOCKING = ("opentelemetry.sdk", "opentelemetry.exporter", "wandb.sdk", "otel_wandb_bridge", "logging")
 _NOT_LOCKING = ("otel_wandb_bridge.cli", "otel_wandb_bridge.runtime.signals")
@@ -203,10 +204,16 @@ def _attend(death: _Death) -> None:
 
 
 def _rescue(death: _Death) -> None:
-    # What the main thread still records is to be written too. While it does not answer, it records nothing.
-    while time.monotonic() < death.answered + _ATTENDANCE_SECONDS:
+    # What the main thread still records is to be written too. While it does not answer, it records nothing:
+    # counted in knocks, and not by the clock, since on a busy machine all of us come late.
+    unanswered, knocked, answered = 0, death.knocked, death.answered
+    while unanswered < _KNOCKS_UNANSWERED and death.age() < _seconds() / 2:
         if death.is_attended.wait(_KNOCK_SECONDS):
             break
+        unanswered += death.knocked != knocked
+        if death.answered != answered:
+            unanswered = 0
+        knocked, answered = death.knocked, death.answered
     for one, seconds in _alive():
         try:
             one.rescue(max(0.0, seconds - death.age()))

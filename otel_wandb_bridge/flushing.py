@@ -2,9 +2,9 @@
 
 import logging
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
 from opentelemetry.metrics import Instrument
 from opentelemetry.sdk.metrics import MeterProvider
@@ -15,6 +15,7 @@ from opentelemetry.sdk.metrics.export import (
 )
 
 from .attributes import OWN_SCOPE
+from .committing import Committing
 from .decode import Decoder, Descriptions, TraceIds
 from .entrances import Entrances
 from .lifecycle import Lifecycle, is_any_bound
@@ -29,8 +30,6 @@ from .record import (
     collect_what_can_be,
     may_be_uncollectable,
 )
-from .record.lane import Entry
-from .records import Bundle, Sample
 from .refusals import Refusals
 from .resource import Announcer, described
 from .runtime.flush_lock import FlushLock
@@ -44,9 +43,7 @@ from .verdict import Strictness
 from .write import Run
 
 _logger = logging.getLogger("otel_wandb_bridge")
-_RETRY_SECONDS = 2.0
 _CAREFUL_SECONDS = 2.0
-_T = TypeVar("_T")
 
 
 class Flushing(HeardOnce):
@@ -66,7 +63,6 @@ class Flushing(HeardOnce):
     def __init__(self, run: Run | None, options: Options, clock: Callable[[], float]) -> None:
         self.options = options
         self._strictness = Strictness() if self.options.strict else None
-        self._clock = clock
         self._lock = FlushLock(self._after_flush, lambda: self._pipeline.settle())
         self._pipeline = Pipeline(run, self.options, clock)
         self.descriptions = Descriptions(options.naming)
@@ -74,10 +70,18 @@ class Flushing(HeardOnce):
         self._traces = TraceIds() if self.options.trace_ids else None
         self._flusher = Flusher(self._flush_early)
         self._intake = Intake(self._flusher.wake)
-        self._lane = DirectLane(self.options.priorities, axis=self.options.step_metric)
-        self._lane.on_high_water = self._flusher.wake
         self._exports = 0
-        self.entrances = Entrances(self._pipeline, self._lock, self._set_alarm, lambda: self.is_shut_down)
+        self.committing = Committing(
+            self._pipeline,
+            self._lock,
+            self._flusher,
+            options,
+            clock,
+            on_caught_up=lambda: self._self_metrics.caught_up(),
+        )
+        self.entrances = Entrances(
+            self._pipeline, self._lock, self.committing.set_alarm, lambda: self.is_shut_down
+        )
         self._refusals = Refusals(self._pipeline, self._lock)
         self.readership = Readership(self._intake, self._on_instrument, self._on_provider)
         super().__init__(
@@ -89,7 +93,7 @@ class Flushing(HeardOnce):
             self._lock,
             self._pipeline,
             collect=self.collect,
-            drain=self._drain,
+            drain=self.committing.drain,
             hurry=self._flusher.wake,
             renew=self._renew,
             signal_grace=self.options.signal_grace,
@@ -106,7 +110,6 @@ class Flushing(HeardOnce):
         """
         return self._export(metrics_data, time.monotonic() + timeout_millis / 1e3)
 
-    @uninterrupted
     def force_flush(self, timeout_millis: float = 10_000) -> bool:
         """Commit everything that was collected, in ascending order, whatever it waits for.
 
@@ -118,9 +121,7 @@ class Flushing(HeardOnce):
         Raises:
             SamplesLost: under `strict`, and then alone.
         """
-        deadline = time.monotonic() + timeout_millis / 1e3
-        with self._lock.held(timeout=max(0.0, timeout_millis / 1e3)) as is_ours:
-            flushed = is_ours and self._drain(deadline) and not self._pipeline.pending
+        flushed = self.committing.drain_by(time.monotonic() + timeout_millis / 1e3)
         self.raise_what_was_lost()
         return flushed
 
@@ -137,7 +138,7 @@ class Flushing(HeardOnce):
         with self._lock.held():
             if self._lifecycle.is_shut_down:
                 return
-            self._drain()
+            self.committing.drain()
             self._lifecycle.shut_down()
         self._flusher.stop()
 
@@ -170,7 +171,7 @@ class Flushing(HeardOnce):
     def stats(self) -> Stats:
         """What became of everything recorded so far. Never waits for a flush."""
         waiting, shed = self._intake.waiting()
-        in_lane, shed_by_lane = self._lane.waiting()
+        in_lane, shed_by_lane = self.committing.lane.waiting()
         waiting, shed = waiting + in_lane, shed + shed_by_lane
         pipeline, late_comers = self._pipeline, self._refusals.late_comers
         if self._lifecycle.is_shut_down:  # nobody collects what still waits
@@ -217,7 +218,7 @@ class Flushing(HeardOnce):
     def open_lane(self) -> DirectLane:
         """The direct lane into this exporter, which is emptied at every flush and whenever it fills up."""
         self._flusher.start()
-        return self._lane
+        return self.committing.lane
 
     def collect(self, timeout_millis: float = 30_000) -> bool:
         """Have the reader collect now what has been recorded, and commit what is due.
@@ -233,26 +234,6 @@ class Flushing(HeardOnce):
             return self.force_flush(timeout_millis)
         return self._flush_everything(timeout_millis)
 
-    @uninterrupted
-    def look_at_lane(self, look: Callable[[tuple[Entry, ...]], _T]) -> _T:
-        """Call `look` with what waits in the direct lane, while no flush takes it out."""
-        with self._lock.held():
-            return look(self._lane.peek())
-
-    @uninterrupted
-    def write_before_summary(self, keys: Collection[str] | None, *, is_set: bool) -> None:
-        """The program is about to read these keys of the run's summary (None: all), or to write them.
-
-        What was logged under them before, and still waits, is committed first.
-        """
-        with self._lock.held():
-            if keys is None or self._lane.holds(keys) or self._pipeline.holds(keys):
-                self._pipeline.take([], self._batches(None))
-                self._pipeline.commit(everything=True)
-            writer = self._pipeline.target.writer()
-            if is_set and keys is not None and writer is not None:
-                writer.summary_was_set(keys)
-
     def commit_everything(self) -> None:
         """Collect what has been recorded, and commit all of it, however long it takes.
 
@@ -260,16 +241,7 @@ class Flushing(HeardOnce):
         """
         if not self._lock.is_held_here():
             self.collect()
-            self._commit_everything()
-
-    @uninterrupted
-    def _commit_everything(self) -> None:
-        with self._lock.held():
-            self._drain()
-
-    def is_flushing_here(self) -> bool:
-        """Whether this very thread is in the middle of a flush."""
-        return self._lock.is_held_here()
+            self.committing.drain_by()
 
     def flush_every(self, seconds: float) -> None:
         """Flush what the direct lane holds without a reader: the SDK is disabled (`OTEL_SDK_DISABLED`)."""
@@ -300,12 +272,10 @@ class Flushing(HeardOnce):
             self._pipeline.describe("resource", described(metrics_data))
             self._pipeline.describe("metrics", self.descriptions.news())
             until = self._pipeline.deferral.cut(decoded.collected_at)
-            succeeded = self._pipeline.take(
-                decoded.samples, self._batches(until), until=until, deadline=deadline
-            )
+            succeeded = self.committing.take(decoded.samples, until, deadline=deadline)
             if not succeeded:
                 operation.error = self._pipeline.interrupted_by or "timeout"
-            self._set_alarm(succeeded)
+            self.committing.set_alarm(succeeded)
         return MetricExportResult.SUCCESS if succeeded else MetricExportResult.FAILURE
 
     @uninterrupted
@@ -315,8 +285,7 @@ class Flushing(HeardOnce):
         readers = self.readership.readers() if self._may_collect() else []
         succeeded = [self._collected(reader, timeout_millis) for reader in readers]
         if exports == self._exports:  # nothing was new, and so no reader did export
-            with self._lock.held():
-                self._pipeline.take([], self._batches(None))
+            self.committing.take_lane()
         return bool(succeeded) and all(succeeded)
 
     @uninterrupted
@@ -339,7 +308,7 @@ class Flushing(HeardOnce):
             return self._pipeline.target.writer() is not None
 
     def _after_flush(self) -> None:
-        self._lane.after_flush()
+        self.committing.lane.after_flush()
         self._pipeline.tell_of_late()
         self._announcer.tell_of(self._pipeline.target.run)
 
@@ -368,38 +337,14 @@ class Flushing(HeardOnce):
             # The thread of a reader that is not ours ends at the first collection that fails.
             self._flusher.repeat(_CAREFUL_SECONDS)
 
-    def _batches(self, until: float | None, *, everything: bool = False) -> Iterator[list[Sample | Bundle]]:
-        return self._lane.batches(self._pipeline.ledger, until, everything=everything)
-
-    def _drain(self, deadline: float | None = None) -> bool:
-        succeeded, rows = False, -1
-        # Again after a failure, as long as each time some rows are written: nobody may come after us.
-        while not succeeded and self._pipeline.ledger.rows > rows:
-            rows = self._pipeline.ledger.rows
-            taken = self._pipeline.take([], self._batches(None, everything=True), deadline=deadline)
-            succeeded = self._pipeline.commit(everything=True, deadline=deadline) and taken
-            if deadline is not None and time.monotonic() >= deadline:
-                break
-        if succeeded:
-            self._self_metrics.caught_up()
-        return succeeded
-
-    def _set_alarm(self, succeeded: bool) -> None:
-        # With nothing new to collect, the reader does not call `export`.
-        deadline = self._pipeline.deadline()
-        if not succeeded:
-            self._flusher.wake_after(_RETRY_SECONDS)
-        elif deadline is not None:
-            self._flusher.wake_after(deadline - self._clock())
-
     def _flush_early(self) -> None:
         exports = self._exports
         self._collect()
         with self._lock.held():
-            if exports == self._exports:  # nothing was new, and so the reader did not export
-                self._set_alarm(self._pipeline.take([], self._batches(None)))
-            else:
-                self._set_alarm(self._pipeline.commit())
+            # Where nothing was new, the reader did not export.
+            is_lane_left = exports == self._exports
+            succeeded = self.committing.take([]) if is_lane_left else self._pipeline.commit()
+            self.committing.set_alarm(succeeded)
 
     def _renew(self) -> None:
         self._lock.renew()
@@ -408,7 +353,7 @@ class Flushing(HeardOnce):
         self._self_metrics.after_fork()
         self._intake.clear()
         self.readership.after_fork()
-        self._lane.clear()
+        self.committing.lane.clear()
         self.entrances.forget()
         self._pipeline.forget()
         self._decoder = self.new_decoder()

@@ -108,7 +108,7 @@ class Route:
 
     def step(self) -> int:
         """What `run.step` would be, had W&B been given each call at once."""
-        return self.exporter.look_at_lane(self.calls.count_after)
+        return self.exporter.committing.look_at_lane(self.calls.count_after)
 
     def put(self, call: tuple[Any, ...], rescue: Callable[["Route"], None]) -> None:
         """Take a call; `rescue` is for a route that was closed in the meantime."""

@@ -69,7 +69,7 @@ def _read(call: Callable[..., Any], summary: Any, key: Any, *default: Any, **mor
 def _read_all(call: Callable[..., Any], summary: Any) -> Any:
     route = _route_of(summary)
     if route is not None:
-        route.exporter.write_before_summary(None, is_set=False)
+        route.exporter.committing.write_before_summary(None, is_set=False)
     return call(summary)
 
 
@@ -77,7 +77,7 @@ def _write_what_waits(summary: Any, keys: Iterable[Any], *, is_set: bool) -> Non
     route = _route_of(summary)
     names = [key for key in keys if isinstance(key, str)]
     if route is not None and names:
-        route.exporter.write_before_summary(names, is_set=is_set)
+        route.exporter.committing.write_before_summary(names, is_set=is_set)
 
 
 def _route_of(summary: Any) -> Route | None:
@@ -87,5 +87,5 @@ def _route_of(summary: Any) -> Route | None:
         return None
     for route in tuple(_by_id.values()):
         if getattr(route.run, "summary", None) is summary:
-            return None if route.is_closed or route.exporter.is_flushing_here() else route
+            return None if route.is_closed or route.exporter.committing.is_flushing_here() else route
     return None

@@ -22,7 +22,7 @@ class Recorder:
 
 
 class Waits:
-    """`is_attended`: each wait takes a tenth of a second, for the machine is busy, and `meanwhile` happens."""
+    """`is_attended`: on a busy machine, each wait takes a tenth of a second. Then `meanwhile` happens."""
 
     def __init__(self, clock, attended_after, meanwhile):
         self._clock = clock

@@ -13,6 +13,7 @@ from .reconcile.policy import names, number, whole_number
 from .reconcile.totals import COUNTERS, TOTALS_ALONE
 from .records import Sample
 from .shared_options import PREFIX
+from .spelling import refuse_unknown
 from .write.distribution import ALL_ALIKE
 from .write.statistics import checked
 
@@ -76,9 +77,7 @@ def resolve(**given: Any) -> Options:
     Raises:
         TypeError, ValueError: naming the option or variable, what came and what is expected.
     """
-    unknown = [name for name in given if name not in known_options()]
-    if unknown:
-        raise TypeError(f"unknown option {unknown[0]!r}; known are {', '.join(known_options())}")
+    refuse_unknown("resolve()", given, known_options())
     chosen = {name: value for name, value in given.items() if value is not None}
     for name, parse in _PARSERS.items():
         variable = PREFIX + name.upper()

@@ -1,12 +1,16 @@
 """Options: argument, then environment, then default; bad ones are refused by name, at once."""
 
+import inspect
+
 import pytest
 import wandb
 
-from otel_wandb_bridge import WandbMetricExporter, configure
+from otel_wandb_bridge import OtlpReceiver, WandbMetricExporter, configure
+from otel_wandb_bridge.autoconfigure.exporter import AutoconfiguredWandbMetricExporter
 from otel_wandb_bridge.options import resolve
 from otel_wandb_bridge.shared_options import interval_millis
 from otel_wandb_bridge.testing import FakeRun
+from otel_wandb_bridge.wandb_step_fix import WandBStepManager
 
 
 def test_the_defaults():
@@ -157,6 +161,38 @@ def test_an_unknown_option_is_refused_with_those_that_are_known():
         configure(FakeRun(), holds=3, set_global=False)
     with pytest.raises(TypeError, match=r"'colour'.*known are.*hold"):
         configure(FakeRun(), colour=3, set_global=False)
+
+
+@pytest.mark.parametrize(
+    "constructor", [WandbMetricExporter, AutoconfiguredWandbMetricExporter, OtlpReceiver, WandBStepManager]
+)
+def test_every_constructor_says_what_an_unknown_option_was_meant_to_be(constructor):
+    """And which are known, where none is like it; at construction, whenever it is started."""
+    with pytest.raises(TypeError, match=r"unknown option 'holdd'; did you mean 'hold'\?"):
+        constructor(holdd=1)
+    with pytest.raises(TypeError, match=r"unknown option 'colour'; known are .*hold"):
+        constructor(colour=1)
+
+
+def test_the_exporter_keeps_its_signature():
+    """What it takes is to be seen, by programs and by editors."""
+    parameters = inspect.signature(WandbMetricExporter).parameters
+    assert {"run", "hold", "journal"} <= set(parameters)
+    assert not [each for each in parameters.values() if each.kind is each.VAR_KEYWORD]
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"prt": 7}, r"OtlpReceiver\(\) got an unknown option 'prt'; did you mean 'port'\?"),
+        ({"hold": "soon"}, "hold must be a number"),
+        ({"headers": {"a": "b"}}, "unknown option 'headers'"),
+    ],
+)
+def test_a_receiver_looks_at_all_options_when_it_is_made(options, words):
+    """Not when it is started, which may be much later."""
+    with pytest.raises(TypeError, match=words):
+        OtlpReceiver(**options)
 
 
 @pytest.mark.parametrize(

@@ -28,10 +28,11 @@ def exporter_to(
         kwargs: Handed on to the exporter.
 
     Raises:
-        TypeError, ValueError: for an endpoint or protocol that cannot be used.
+        TypeError, ValueError: for an endpoint, protocol or headers that cannot be used.
         ModuleNotFoundError: the exporter is not installed, with the command that installs it.
     """
     url = checked(endpoint)
+    _check_headers(headers)
     chosen = protocol or next(filter(None, map(os.environ.get, _PROTOCOL_VARIABLES)), HTTP)
     if chosen == HTTP:
         module, extra = "http", "worker"
@@ -53,6 +54,20 @@ def exporter_to(
         endpoint=url, headers=None if headers is None else dict(headers), **kwargs
     )
     return exporter
+
+
+def _check_headers(headers: Any) -> None:
+    """Say what is expected, and no value of what came: it may be a secret."""
+    expected = "headers must map names to texts, such as {'authorization': 'Bearer …'}"
+    if headers is None:
+        return
+    if not isinstance(headers, Mapping):
+        raise TypeError(f"{expected}; got an object of type {type(headers).__name__}")
+    for name, value in headers.items():
+        if not isinstance(name, str):
+            raise TypeError(f"{expected}; got a name of type {type(name).__name__}")
+        if not isinstance(value, str):
+            raise TypeError(f"{expected}; got a value of type {type(value).__name__} for {name!r}")
 
 
 def checked(endpoint: Any) -> str:

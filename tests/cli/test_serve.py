@@ -93,8 +93,11 @@ def test_a_receiver_that_was_killed_goes_on_with_its_run(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["--host", "0.0.0.0"], "insecure"),
-        (["--certificate", "a.pem"], "private_key"),
+        (["--host", "0.0.0.0"], "--host 0.0.0.0 can be reached"),
+        (["--host", "0.0.0.0"], "or say --insecure"),
+        (["--certificate", "a.pem"], "--certificate and --private-key go together"),
+        (["--client-ca", "a.pem"], "--client-ca needs --certificate and --private-key"),
+        (["--token", " "], "--token must not be empty"),
         (["--port", "70000"], "70000"),
     ],
 )

@@ -332,6 +332,14 @@ def test_a_protocol_that_is_not_supported_is_refused(protocol):
         exporter_to("http://rank0:4318", protocol=protocol)
 
 
+@pytest.mark.parametrize("headers", ["authorization=secret", ["a"], {"a": 1}, {1: "a"}])
+def test_headers_that_are_no_mapping_of_texts_are_refused(headers):
+    """With what came, but for a text: it may be a secret."""
+    with pytest.raises(TypeError, match="headers must map names to texts, such as") as refused:
+        exporter_to("http://rank0:4318", headers=headers)
+    assert "secret" not in str(refused.value)
+
+
 def test_what_a_worker_cannot_decide_is_refused_by_name(receiver):
     """Rows are made where the run is."""
     with pytest.raises(TypeError, match="hold is for the process that owns the run"):

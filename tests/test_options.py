@@ -7,7 +7,7 @@ import wandb
 
 from otel_wandb_bridge import OtlpReceiver, WandbMetricExporter, configure
 from otel_wandb_bridge.autoconfigure.exporter import AutoconfiguredWandbMetricExporter
-from otel_wandb_bridge.options import resolve
+from otel_wandb_bridge.options import resolve, unusable
 from otel_wandb_bridge.shared_options import interval_millis
 from otel_wandb_bridge.testing import FakeRun
 from otel_wandb_bridge.wandb_step_fix import WandBStepManager
@@ -133,6 +133,21 @@ def test_a_bad_option_is_refused_at_construction(option, value):
     ("variable", "text"),
     [
         ("OTEL_WANDB_HOLD", "soon"),
+        ("OTEL_WANDB_HOLD", "-1"),
+        ("OTEL_WANDB_HOLD", "nan"),
+        ("OTEL_WANDB_STEP_METRIC", "_step"),
+        ("OTEL_WANDB_LATE", "later"),
+        ("OTEL_WANDB_WRITER", "nobody"),
+        ("OTEL_WANDB_REDUCE", "loss=average"),
+        ("OTEL_WANDB_REDUCE", "loss"),
+        ("OTEL_WANDB_SIGNAL_GRACE", "-1"),
+        ("OTEL_WANDB_MAX_PENDING", "0"),
+        ("OTEL_WANDB_MAX_STEP_JUMP", "0"),
+        ("OTEL_WANDB_EXPECTED_SOURCES", "4.5"),
+        ("OTEL_WANDB_EXPECTED_SOURCES", "-1"),
+        ("OTEL_WANDB_PRIORITIES", "trainer=11"),
+        ("OTEL_WANDB_PRIORITIES", "trainer=high"),
+        ("OTEL_WANDB_STRICT", "maybe"),
         ("OTEL_WANDB_DISORDER", "1.5"),
         ("OTEL_WANDB_PRIORITIES", "trainer"),
         ("OTEL_WANDB_COUNTERS", "rate"),
@@ -146,6 +161,38 @@ def test_a_bad_variable_is_refused_by_its_name(monkeypatch, variable, text):
     monkeypatch.setenv(variable, text)
     with pytest.raises(ValueError, match=rf"{variable}.*{text}"):
         configure(FakeRun(), set_global=False)
+
+
+@pytest.mark.parametrize("text", ["rank0:4318", "ftp://rank0"])
+def test_a_bad_endpoint_in_the_environment_is_refused_by_its_variable(monkeypatch, text):
+    """As an argument it is refused as `endpoint`."""
+    monkeypatch.setenv("OTEL_WANDB_ENDPOINT", text)
+    with pytest.raises(ValueError, match=rf"environment variable OTEL_WANDB_ENDPOINT must be .*{text}"):
+        configure(set_global=False)
+
+
+def test_a_priority_that_is_none_is_said_with_what_is_expected(monkeypatch):
+    """No matter of types."""
+    expected = r"priorities\['trainer'\] must be a whole number from 0 \(highest\) to 10 \(lowest\); got 11"
+    monkeypatch.setenv("OTEL_WANDB_PRIORITIES", "trainer=11")
+    with pytest.raises(ValueError, match=expected):
+        resolve()
+    with pytest.raises(ValueError, match=expected):
+        resolve(priorities={"trainer": 11})
+
+
+def test_a_variable_that_an_argument_goes_before_is_not_looked_at(monkeypatch):
+    """What nobody hears does no harm."""
+    monkeypatch.setenv("OTEL_WANDB_HOLD", "soon")
+    assert 3.0 == resolve(hold=3.0).policy.hold
+
+
+def test_all_variables_that_cannot_be_used_are_told_at_once(monkeypatch):
+    """By name, for the doctor."""
+    environ = {"OTEL_WANDB_HOLD": "soon", "OTEL_WANDB_LATE": "later", "OTEL_WANDB_WRITER": "thread"}
+    wrong = unusable(environ)
+    assert ["OTEL_WANDB_HOLD", "OTEL_WANDB_LATE"] == sorted(wrong)
+    assert "environment variable OTEL_WANDB_LATE='later': late must be one of" in wrong["OTEL_WANDB_LATE"]
 
 
 @pytest.mark.parametrize("interval", [0, -5, float("nan"), float("inf"), "soon", True])
@@ -166,8 +213,9 @@ def test_an_unknown_option_is_refused_with_those_that_are_known():
 @pytest.mark.parametrize(
     "constructor", [WandbMetricExporter, AutoconfiguredWandbMetricExporter, OtlpReceiver, WandBStepManager]
 )
-def test_every_constructor_says_what_an_unknown_option_was_meant_to_be(constructor):
+def test_every_constructor_says_what_an_unknown_option_was_meant_to_be(constructor, monkeypatch):
     """And which are known, where none is like it; at construction, whenever it is started."""
+    monkeypatch.setattr("otel_wandb_bridge.autoconfigure.exporter.give_notice", lambda *_: None)
     with pytest.raises(TypeError, match=r"unknown option 'holdd'; did you mean 'hold'\?"):
         constructor(holdd=1)
     with pytest.raises(TypeError, match=r"unknown option 'colour'; known are .*hold"):

@@ -70,13 +70,13 @@ def _check_headers(headers: Any) -> None:
             raise TypeError(f"{expected}; got a value of type {type(value).__name__} for {name!r}")
 
 
-def checked(endpoint: Any) -> str:
+def checked(endpoint: Any, option: str = "endpoint") -> str:
     """Return `endpoint`, a base URL, without a slash at its end.
 
     Raises:
         TypeError, ValueError: with what came and what is expected.
     """
-    expected = "endpoint must be the base URL of the receiver, such as 'http://rank0:4318'"
+    expected = f"{option} must be the base URL of the receiver, such as 'http://rank0:4318'"
     if not isinstance(endpoint, str):
         raise TypeError(f"{expected}; got {endpoint!r}")
     try:

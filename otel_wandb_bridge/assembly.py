@@ -13,13 +13,7 @@ from .bridge import Bridge
 from .process_resource import TrainingResourceDetector
 from .reader import BridgeReader
 from .record import step_views
-from .shared_options import (
-    ENDPOINT_VARIABLE,
-    PREFIX,
-    endpoint_of_environment,
-    interval_millis,
-    max_pending_of_worker,
-)
+from .shared_options import PREFIX, endpoint_of_environment, interval_millis, max_pending_of_worker
 from .sources import process_of
 from .spelling import options_of, refuse_unknown
 from .variables import say_unknown
@@ -96,7 +90,7 @@ def configure(
         RuntimeError: there is a global provider, and this SDK (before 1.43) cannot add a reader to one.
     """
     if endpoint is None and run is None and receiver is None:
-        endpoint = _endpoint_of_environment()
+        endpoint = endpoint_of_environment()
     say_unknown()
     _check(run, receiver, endpoint, extra_readers, options)
     _check_identity(service_name, resource, set_global)
@@ -142,15 +136,6 @@ def configure(
     # A global provider cannot be replaced: it stays open for the next bridge, where the SDK can add one.
     owns = not (set_global and _can_add_readers(provider))
     return Bridge(provider, reader, exporter, receiver, owns_provider=owns, interval_millis=interval)
-
-
-def _endpoint_of_environment() -> str | None:
-    endpoint = endpoint_of_environment()
-    if endpoint is None:
-        return None
-    from .send.transport import checked
-
-    return checked(endpoint, f"environment variable {ENDPOINT_VARIABLE}")
 
 
 def _automatic_exporter(run: "Run | None") -> "WandbMetricExporter | None":

@@ -38,6 +38,7 @@ LAYERS = {
         "records",
         "runtime",
         "selfmetrics",
+        "shared_options",
         "sources",
         "stats",
     },

@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from otel_wandb_bridge.cli import main
-from otel_wandb_bridge.doctor import Finding, environment
+from otel_wandb_bridge.doctor import Finding
 from otel_wandb_bridge.doctor.installation import look_at_installation
 
 
@@ -177,49 +177,6 @@ def test_a_program_that_fails_is_looked_into_all_the_same(examine):
     assert "exit code 3" in examine("raise SystemExit(3)", code=1)["program"].text
 
 
-def test_variables_that_cannot_be_used_or_are_misspelt_are_named(monkeypatch):
-    """The one as trouble, the other with what was meant; secrets are not shown."""
-    monkeypatch.setenv("OTEL_WANDB_HOLD", "soon")
-    monkeypatch.setenv("OTEL_WANDB_MAXPENDING", "10")
-    monkeypatch.setenv("OTEL_EXPORTER_OTLP_HEADERS", "authorization=secret")
-    monkeypatch.setenv("OTEL_SDK_DISABLED", "true")
-    found = {each.about: each for each in environment.look_at_environment()}
-    assert "OTEL_WANDB_HOLD='soon': expected a number" in found["options"].text
-    assert "did you mean OTEL_WANDB_MAX_PENDING?" == found["OTEL_WANDB_MAXPENDING"].mend
-    assert "OTEL_EXPORTER_OTLP_HEADERS is set" in found["environment"].text
-    assert "secret" not in found["environment"].text
-    assert "trouble" == found["OTEL_SDK_DISABLED"].state
-
-
-def test_a_start_up_that_fails_for_the_sake_of_traces_or_logs_is_trouble(monkeypatch):
-    """OpenTelemetry's own distro wants an OTLP exporter for them, and sets up nothing without it."""
-    entry_points = environment.metadata.entry_points
-    monkeypatch.setattr(environment, "is_installed", lambda name: name == "opentelemetry-distro")
-    monkeypatch.setattr(
-        environment.metadata,
-        "entry_points",
-        lambda **asked: () if asked["group"] == "opentelemetry_logs_exporter" else entry_points(**asked),
-    )
-
-    def about(**variables):
-        return {each.about: each for each in environment.look_at_environment(variables)}
-
-    found = about(OTEL_METRICS_EXPORTER="wandb", OTEL_TRACES_EXPORTER="none")
-    assert "trouble" == found["OTEL_LOGS_EXPORTER"].state
-    assert "OTEL_LOGS_EXPORTER=none" in found["OTEL_LOGS_EXPORTER"].mend
-    assert "OTEL_TRACES_EXPORTER" not in found
-    assert "OTEL_LOGS_EXPORTER" not in about(OTEL_METRICS_EXPORTER="wandb", OTEL_LOGS_EXPORTER="console")
-    assert "OTEL_LOGS_EXPORTER" not in about(OTEL_METRICS_EXPORTER="otlp")
-
-
-def test_the_switch_without_its_start_up_file_is_trouble(monkeypatch):
-    """As on PYTHONPATH alone."""
-    monkeypatch.setenv("WANDB_STEP_FIX_ENABLED", "true")
-    monkeypatch.setattr(environment, "start_up_file", lambda: None)
-    found = {each.about: each for each in environment.look_at_environment()}
-    assert "trouble" == found["WANDB_STEP_FIX_ENABLED"].state
-
-
 def test_versions_are_told_and_old_ones_named(monkeypatch):
     """With the command that mends it."""
     from otel_wandb_bridge.doctor import installation
@@ -228,26 +185,6 @@ def test_versions_are_told_and_old_ones_named(monkeypatch):
     monkeypatch.setattr(installation.metadata, "version", lambda name: "0.9.1")
     found = {each.about: each for each in look_at_installation()}
     assert ("trouble", 'pip install "wandb>=0.18"') == (found["wandb"].state, found["wandb"].mend)
-
-
-def test_a_journal_of_a_killed_run_is_pointed_at(monkeypatch, tmp_path):
-    """And who completes the run; one that is in use, or of no use, too."""
-    from otel_wandb_bridge.journal.file import CLEAN, RUN
-    from otel_wandb_bridge.journal.tail_file import TailFile
-
-    def found():
-        return {each.about: each for each in environment.look_at_environment()}["journal"]
-
-    path = tmp_path / "tail.journal"
-    monkeypatch.setenv("OTEL_WANDB_JOURNAL", str(path))
-    assert ("fine", True) == (found().state, "none yet" in found().text)
-    file = TailFile(path)
-    file.begin({RUN: "abc", CLEAN: False}, ["[1]"])
-    assert ("fine", True) == (found().state, "a program uses it" in found().text)
-    file.close()
-    assert ("note", True) == (found().state, "id='abc', resume='allow'" in found().mend)
-    path.write_text("dear diary, " * 100)
-    assert ("note", True) == (found().state, "set aside" in found().text)
 
 
 def test_without_a_script_it_looks_at_installation_and_environment():

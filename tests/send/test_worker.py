@@ -19,7 +19,8 @@ from receiver_double import attributes_of
 from otel_wandb_bridge import configure, step_aggregation, training_step
 from otel_wandb_bridge.reader import BridgeReader
 from otel_wandb_bridge.send import Sender
-from otel_wandb_bridge.send.transport import checked, exporter_to
+from otel_wandb_bridge.send.transport import exporter_to
+from otel_wandb_bridge.shared_options import base_url
 
 # Those of 1.28, which the lowest SDK goes with, cannot encode exemplars without a span.
 pytest.importorskip("opentelemetry.exporter.otlp.proto.http", reason="a worker needs exporters from 1.29")
@@ -321,8 +322,8 @@ def test_an_endpoint_that_cannot_be_used_is_refused_with_what_came(endpoint):
 
 def test_an_endpoint_is_a_base_url():
     """With or without a slash, or the whole path of the metrics."""
-    assert "http://rank0:4318" == checked(" http://rank0:4318/ ")
-    assert "https://rank0" == checked("https://rank0")
+    assert "http://rank0:4318" == base_url(" http://rank0:4318/ ")
+    assert "https://rank0" == base_url("https://rank0")
 
 
 @pytest.mark.parametrize("protocol", ["http", "http/json", "udp"])

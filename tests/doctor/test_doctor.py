@@ -105,6 +105,107 @@ def test_a_provider_without_the_bridge_is_trouble(examine):
     assert "no bridge writes it" in found["run"].text
 
 
+WITHOUT_A_PROVIDER = """
+    import wandb
+    from opentelemetry import metrics
+    from otel_wandb_bridge import WandbMetricExporter, configure
+
+    run = wandb.init(project="demo")
+    {bridge}
+    metrics.get_meter("trainer").create_gauge("train.loss").set(0.5)
+    metrics.get_meter("trainer").create_observable_gauge("gpu.memory")
+    run.finish()
+    """
+
+
+@pytest.mark.parametrize(
+    ("bridge", "mend"),
+    [
+        ("", "call configure(run)"),
+        ("configure(run, set_global=False)", "leave set_global=False out"),
+        ("exporter = WandbMetricExporter(run)", "metrics.set_meter_provider(provider)"),
+    ],
+)
+def test_instruments_without_a_global_provider_are_trouble(examine, bridge, mend):
+    """They record nothing; each is named, with what makes a provider global here."""
+    found = examine(WITHOUT_A_PROVIDER.format(bridge=bridge), code=1)["meter provider"]
+    assert ("trouble", True) == (found.state, mend in found.mend)
+    assert "2 instruments of metrics.get_meter() (gpu.memory, train.loss) can record nothing" in found.text
+
+
+def test_a_bridge_of_its_own_provider_is_no_trouble(examine):
+    """Where all instruments come from it; those of the drop-in and of the SDK itself are nobody's mistake."""
+    found = examine(
+        """
+        import wandb
+        from opentelemetry import trace
+        from opentelemetry.sdk.trace import TracerProvider
+        from otel_wandb_bridge import configure
+        from otel_wandb_bridge.wandb_step_fix import patch_wandb_log
+
+        TracerProvider()
+        patch_wandb_log()
+        with wandb.init(project="demo") as run:
+            wandb.log({"reward": 1}, step=0)
+        with wandb.init(project="demo") as run:
+            bridge = configure(run, set_global=False)
+            bridge.meter_provider.get_meter("trainer").create_gauge("loss").set(0.5, {"step": 0})
+            bridge.force_flush()
+        run = wandb.init(project="demo")
+        """
+    )
+    assert "fine" == found["meter provider"].state
+
+
+def test_beside_the_drop_in_alone_instruments_that_record_nothing_are_a_note(examine):
+    """They may be a library's, which nobody wants to see."""
+    found = examine(
+        """
+        import wandb
+        from opentelemetry import metrics
+        from otel_wandb_bridge.wandb_step_fix import patch_wandb_log
+
+        patch_wandb_log()
+        metrics.get_meter("library").create_counter("requests")
+        wandb.init(project="demo")
+        wandb.log({"reward": 1}, step=0)
+        """
+    )["meter provider"]
+    assert ("note", True) == (found.state, "1 instrument of metrics.get_meter() (requests) can" in found.text)
+
+
+@pytest.mark.parametrize("end", ["", "run.finish()"])
+def test_calls_that_w_and_b_threw_away_are_counted(examine, end):
+    """Those of all runs of the program, also after the first; with what mends it."""
+    found = examine(
+        f"""
+        import wandb
+
+        with wandb.init(project="demo") as run:
+            run.log({{"loss": 1}}, step=0)
+        run = wandb.init(project="demo")
+        for step in (5, 4, 6, 3):
+            wandb.log({{"loss": 1}}, step=step)
+        {end}
+        """,
+        code=1,
+    )["thrown away"]
+    assert "2 calls of log of run " in found.text
+    assert ("trouble", True) == (found.state, "WANDB_STEP_FIX_ENABLED=true" in found.mend)
+
+
+def test_where_nothing_was_thrown_away_nothing_is_said_of_it(examine):
+    """Steps rise."""
+    source = """
+        import wandb
+
+        run = wandb.init(project="demo")
+        for step in range(3):
+            wandb.log({"loss": 1}, step=step)
+        """
+    assert "thrown away" not in examine(source)
+
+
 def test_views_that_are_missing_from_somebody_elses_provider_are_named(examine):
     """With where they belong."""
     found = examine(

@@ -13,6 +13,7 @@ from rich.console import Console, Group
 from rich.text import Text
 
 from otel_wandb_bridge.cli.extras import require
+from otel_wandb_bridge.plural import count_of
 
 if TYPE_CHECKING:
     from otel_wandb_bridge.inspection import Curve, StoredRun
@@ -139,7 +140,8 @@ def _judge(stored: StoredRun, problems: Sequence[Any], *, quiet: bool) -> None:
     if not stored.history.rows:
         found.append("the run has no rows")
     if stored.dropped_by_wandb:
-        found.append(f"W&B threw away {stored.dropped_by_wandb} calls of log, whose step was too low")
+        calls = count_of(stored.dropped_by_wandb, "call of log", "calls of log")
+        found.append(f"W&B threw away {calls}, whose step was too low")
     if found:
         raise click.ClickException("; ".join(found))
     if not quiet:

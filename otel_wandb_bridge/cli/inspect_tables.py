@@ -12,6 +12,7 @@ from rich.text import Text
 
 from otel_wandb_bridge.inspection import Curve, Problem, StoredRun
 from otel_wandb_bridge.inspection.history import ranges
+from otel_wandb_bridge.plural import count_of
 
 COUNTS = "bridge/"
 """Where the bridge puts its counts in a run's summary, if asked."""
@@ -60,11 +61,13 @@ def tables(stored: StoredRun, curves: Sequence[Curve], *, left_out: int = 0) -> 
     if sources:
         parts.append(_sources_table(sources[:_SOURCES]))
     if len(sources) > _SOURCES:
-        parts.append(Text(f"… and {len(sources) - _SOURCES} more sources: --json has all", style="dim"))
+        parts.append(
+            Text(f"… and {count_of(len(sources) - _SOURCES, 'more source')}: --json has all", style="dim")
+        )
     if curves:
         parts.append(_keys_table(stored, curves))
     if left_out > 0:
-        parts.append(Text(f"… and {left_out} more keys: --key '*' shows all", style="dim"))
+        parts.append(Text(f"… and {count_of(left_out, 'more key')}: --key '*' shows all", style="dim"))
     return Group(*parts)
 
 

@@ -16,6 +16,7 @@ from rich.live import Live
 
 from otel_wandb_bridge.cli.extras import require
 from otel_wandb_bridge.cli.serve_view import Rates, view_of
+from otel_wandb_bridge.plural import count_of
 
 if TYPE_CHECKING:
     from otel_wandb_bridge import OtlpReceiver
@@ -114,7 +115,9 @@ def serve(live: bool | None, no_journal: bool, **options: Any) -> None:
     receiver.stop()
     stats = receiver.stats()
     run.finish()
-    click.echo(f"{stats.rows} rows, {stats.written} of {stats.recorded} samples written")
+    click.echo(
+        f"{count_of(stats.rows, 'row')}, {stats.written} of {count_of(stats.recorded, 'sample')} written"
+    )
 
 
 def _check_access(

@@ -9,6 +9,8 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from otel_wandb_bridge.plural import count_of
+
 _SHOWN = 30
 _WINDOW_SECONDS = 60.0
 
@@ -56,7 +58,7 @@ def view_of(shown: Shown) -> RenderableType:
         ("samples", f"{samples['recorded']:,}", f"{shown.samples_a_second:,.0f} a second"),
         ("rows", f"{samples['rows']:,}", f"{shown.rows_a_minute:,.0f} a minute"),
         ("late", f"{samples['late']:,}", "came after the row of their step"),
-        ("waiting", f"{samples['pending']:,}", f"{counts['requests']['waiting']:,} requests"),
+        ("waiting", f"{samples['pending']:,}", count_of(counts["requests"]["waiting"], "request")),
         ("rejected, shed", f"{samples['rejected'] + samples['shed']:,}", _reasons(samples)),
     ):
         figures.add_row(Text(name, style="dim"), Text(value, justify="right"), Text(hint, style="dim"))

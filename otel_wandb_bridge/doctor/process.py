@@ -124,36 +124,41 @@ def _about_run(exporters: list[WandbMetricExporter]) -> Iterator[Finding]:
 
 def _about_counts(exporter: WandbMetricExporter) -> Iterator[Finding]:
     stats = exporter.stats()
-    written = f"{stats.written:,} written in {stats.rows:,} rows"
+    written = f"{stats.written:,} written in {count_of(stats.rows, 'row')}"
     text = f"{stats.recorded:,} recorded, {written}, {stats.pending:,} waiting"
     yield Finding("samples", FINE if stats.is_conserved() else NOTE, text)
     if stats.rejected:
         reasons = ", ".join(f"{reason} {count:,}" for reason, count in stats.rejected_reasons.items())
-        yield Finding(
-            "rejected", TROUBLE, f"{stats.rejected:,} samples ({reasons})", "the log names each kind"
-        )
+        text = f"{count_of(stats.rejected, 'sample')} ({reasons})"
+        yield Finding("rejected", TROUBLE, text, "the log names each kind")
     if stats.shed:
         mend = (
             "wandb.init earlier, or raise max_pending"
             if active_run() is None
             else "see the log for W&B's errors"
         )
-        yield Finding("shed", TROUBLE, f"{stats.shed:,} samples: they could not be written in time", mend)
+        text = f"{count_of(stats.shed, 'sample')} that could not be written in time"
+        yield Finding("shed", TROUBLE, text, mend)
     if stats.dropped:
-        yield Finding("dropped", NOTE, f"{stats.dropped:,} late samples, as late='drop' asks", "late='keep'")
+        text = f"{count_of(stats.dropped, 'late sample')}, as late='drop' asks"
+        yield Finding("dropped", NOTE, text, "late='keep'")
     if stats.late:
         sources = ", ".join(f"{source} {count:,}" for source, count in stats.late_by_source.items())
         mend = "raise hold, name the source in expected_sources, or give each component a source of its own"
-        yield Finding("late", NOTE, f"{stats.late:,} samples came after their row ({sources})", mend)
+        text = f"{count_of(stats.late, 'sample')} that came after the row of the step ({sources})"
+        yield Finding("late", NOTE, text, mend)
     if stats.journal_errors:
-        text = f"it could not be written, {stats.journal_errors:,} times: a kill loses the tail of the run"
+        times = count_of(stats.journal_errors, "time")
+        text = f"it could not be written, {times}: a kill loses the tail of the run"
         yield Finding("journal", TROUBLE, text, "make room, or give another journal")
     if stats.unjournaled:
-        text = f"{stats.unjournaled:,} values (images, tables, arrays) are not in it: a kill may lose them"
+        values = count_of(stats.unjournaled, "value", "values")
+        text = f"without {values} (images, tables, arrays), which a kill may lose"
         yield Finding("journal", NOTE, text)
     if stats.foreign_steps:
-        text = f"{stats.foreign_steps:,} W&B steps were used up by something else that writes to the run"
+        text = f"something else that writes to the run used up {count_of(stats.foreign_steps, 'W&B step')}"
         yield Finding("foreign steps", NOTE, text, "Bridge.log(values, step=…) or patch_wandb_log()")
     if stats.failed_flushes:
-        text = f"{stats.failed_flushes:,} flushes were interrupted by W&B; their rows are tried again"
+        flushes = count_of(stats.failed_flushes, "flush", "flushes")
+        text = f"W&B interrupted {flushes}; what was left of them is tried again"
         yield Finding("flushes", NOTE, text, "see the log for W&B's errors")

@@ -74,14 +74,14 @@ def test_a_run_of_the_bridge_passes_the_check(runs):
 def test_calls_that_w_and_b_threw_away_fail_the_check(runs):
     """Its own log tells, even where the rows look well."""
     result = inspect(runs["plain"], "--check")
-    assert (1, True) == (result.exit_code, "W&B threw away 1 calls of log" in result.output)
+    assert (1, True) == (result.exit_code, "W&B threw away 1 call of log," in result.output)
 
 
 def test_a_late_row_fails_the_check_unless_late_rows_are_fine(runs):
     """It comes after higher steps, and its step is in two rows; no value is there twice."""
     result = inspect(runs["late"], "--check")
     assert 1 == result.exit_code
-    assert "1 rows came after a row of a higher global_step: 2" in result.output
+    assert "1 row came after a row of a higher global_step: 2" in result.output
     assert 0 == inspect(runs["late"], "--check", "--late-ok").exit_code
 
 

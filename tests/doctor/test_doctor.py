@@ -268,7 +268,7 @@ def test_what_was_lost_or_late_is_named_with_its_mend(examine):
         """,
         code=1,
     )
-    assert "1 samples (step 1)" in found["rejected"].text
+    assert "1 sample (step 1)" in found["rejected"].text
     assert ("(slow 1)" in found["late"].text, "raise hold" in found["late"].mend) == (True, True)
 
 

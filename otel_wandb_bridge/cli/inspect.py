@@ -22,6 +22,10 @@ MOST_KEYS = 30
 MOST_CHARTS = 12
 PLOTS_NEED = ("plotext",)
 CHARTS_NEED = ("matplotlib",)
+_UNFINISHED = (
+    "the run is not finished: it was killed, or is still running, and its last rows may be missing "
+    "(--unfinished-ok lets it pass)"
+)
 
 
 @click.command()
@@ -31,9 +35,16 @@ CHARTS_NEED = ("matplotlib",)
 )
 @click.option("--key", "patterns", multiple=True, help="Keys to show, such as 'train/*'. May be repeated.")
 @click.option("--plot", is_flag=True, help="Draw the chosen keys in the terminal.")
-@click.option("--check", is_flag=True, help="Exit with 1 unless there is one row a step, in rising order.")
+@click.option(
+    "--check",
+    is_flag=True,
+    help="Exit with 1 unless the run is finished, with one row a step, in rising order.",
+)
 @click.option(
     "--late-ok", is_flag=True, help="With --check: late rows pass, as long as no value is there twice."
+)
+@click.option(
+    "--unfinished-ok", is_flag=True, help="With --check: a run that was killed, or still runs, passes."
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the facts as JSON.")
 @click.option(
@@ -47,6 +58,7 @@ def inspect(
     plot: bool,
     check: bool,
     late_ok: bool,
+    unfinished_ok: bool,
     as_json: bool,
     png: Path | None,
     html: Path | None,
@@ -54,7 +66,8 @@ def inspect(
     """Show what RUN holds: its rows and steps, what is missing or late, and the curves of its keys.
 
     RUN is a run directory (wandb/run-… or wandb/offline-run-…), the wandb directory, a .wandb file, or the
-    word latest, which is the default. The run should be over: W&B writes its last rows when it finishes.
+    word latest, which is the default. The run should be over: W&B writes its last rows when it finishes, and
+    --check fails one that is not.
     """
     from otel_wandb_bridge.cli.inspect_tables import facts_of, tables
 
@@ -80,7 +93,10 @@ def inspect(
             if not as_json:
                 console.print(f"written: {path}", soft_wrap=True, markup=False, highlight=False)
     if check:
-        _judge(stored, [problem.text for problem in problems], quiet=as_json)
+        found = [problem.text for problem in problems]
+        if not (stored.is_finished or unfinished_ok):
+            found.append(_UNFINISHED)
+        _judge(stored, found, quiet=as_json)
 
 
 def _read(run: str, axis: str | None) -> StoredRun:

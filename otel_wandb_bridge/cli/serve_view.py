@@ -9,6 +9,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from otel_wandb_bridge.cli.short_names import short_names
 from otel_wandb_bridge.plural import count_of
 
 _SHOWN = 30
@@ -68,8 +69,9 @@ def view_of(shown: Shown) -> RenderableType:
     sources.add_column("step", justify="right")
     sources.add_column("behind", justify="right")
     by_lag = sorted(counts["sources"].items(), key=lambda item: (-item[1]["lag"], item[0]))
+    short = short_names(counts["sources"])
     for source, progress in by_lag[:_SHOWN]:
-        sources.add_row(Text(source), f"{progress['step']:,}", f"{progress['lag']:,}")
+        sources.add_row(Text(short[source]), f"{progress['step']:,}", f"{progress['lag']:,}")
     if len(by_lag) > _SHOWN:
         sources.add_row(Text(f"and {len(by_lag) - _SHOWN} more", style="dim"), "", "")
     return Group(figures, sources)

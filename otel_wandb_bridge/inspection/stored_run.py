@@ -41,6 +41,11 @@ class StoredRun:
     config: Mapping[str, Any] = field(default_factory=dict)
     summary: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def is_finished(self) -> bool:
+        """Whether the file says that the run was finished; else it was killed, or is still running."""
+        return self.exit_code is not None
+
 
 def read_run(run: str | os.PathLike[str] = LATEST, *, axis: str | None = None) -> StoredRun:
     """Read a run back from its file.

@@ -62,9 +62,9 @@ def _about_no_provider(*, has_bridge: bool) -> Finding:
         shown = ", ".join(silent[:_MOST_NAMES]) + (", …" if len(silent) > _MOST_NAMES else "")
         what = f"{count_of(len(silent), 'instrument')} of metrics.get_meter() ({shown})"
         text = f"no global one is set, so that {what} can record nothing"
-        mend = _GIVE_ONE if has_bridge else _CALL_CONFIGURE
-        # Beside the drop-in they may be those of a library that nobody asked to measure.
-        return Finding("meter provider", NOTE if _is_patched() else TROUBLE, text, mend)
+        if _is_patched():  # they may be those of a library that nobody asked to measure
+            return Finding("meter provider", NOTE, text, _CALL_CONFIGURE)
+        return Finding("meter provider", TROUBLE, text, _GIVE_ONE if has_bridge else _CALL_CONFIGURE)
     if has_bridge:
         text = "no global one is set; metrics.get_meter() records nothing, bridge.meter_provider does"
         return Finding("meter provider", FINE, text)

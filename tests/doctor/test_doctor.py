@@ -172,6 +172,7 @@ def test_beside_the_drop_in_alone_instruments_that_record_nothing_are_a_note(exa
         """
     )["meter provider"]
     assert ("note", True) == (found.state, "1 instrument of metrics.get_meter() (requests) can" in found.text)
+    assert found.mend.startswith("call configure(run)")
 
 
 @pytest.mark.parametrize("end", ["", "run.finish()"])

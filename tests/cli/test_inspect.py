@@ -152,8 +152,8 @@ def test_a_run_that_is_not_finished_fails_the_check_unless_that_is_fine(unfinish
     result = inspect(unfinished, "--check")
     assert 1 == result.exit_code
     assert "not finished: killed, or still running" in result.stdout
-    assert "the run is not finished: it was killed, or is still running" in result.stderr
-    assert "--unfinished-ok" in result.stderr
+    assert "the run is not finished: it was killed, or is still running" in result.output
+    assert "--unfinished-ok" in result.output
     passed = inspect(unfinished, "--check", "--unfinished-ok")
     assert (0, True) == (passed.exit_code, "not finished: killed, or still running" in passed.stdout)
     assert json.loads(inspect(unfinished, "--json").stdout)["finished"] is False

@@ -1,7 +1,5 @@
 """One call that sets everything up."""
 
-import difflib
-import inspect
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -17,6 +15,8 @@ from .reader import BridgeReader
 from .record import step_views
 from .shared_options import PREFIX, endpoint_of_environment, interval_millis, max_pending_of_worker
 from .sources import process_of
+from .spelling import options_of, refuse_unknown
+from .variables import say_unknown
 
 if TYPE_CHECKING:
     from .exporter import WandbMetricExporter
@@ -91,6 +91,7 @@ def configure(
     """
     if endpoint is None and run is None and receiver is None:
         endpoint = endpoint_of_environment()
+    say_unknown()
     _check(run, receiver, endpoint, extra_readers, options)
     _check_identity(service_name, resource, set_global)
     interval = interval_millis(export_interval_millis)
@@ -212,10 +213,7 @@ def _check(
         if name not in takes and name in _OF_A_WORKER:
             raise TypeError(f"{name} is for a worker, which has an endpoint: give that, too, or leave it out")
         if name not in takes:
-            known = sorted({*takes, *_OWN} - {"clock"})
-            near = difflib.get_close_matches(name, known, n=1)
-            meant = f"; did you mean {near[0]!r}?" if near else f"; known are {', '.join(known)}"
-            raise TypeError(f"configure() got an unknown option {name!r}{meant}")
+            refuse_unknown("configure()", [name], {*takes, *_OWN} - {"clock"})
 
 
 def _check_run(run: object) -> None:
@@ -239,4 +237,4 @@ def _check_identity(service_name: object, resource: object, set_global: object) 
 def _taken_by_writer() -> list[str]:
     from .exporter import WandbMetricExporter
 
-    return [*inspect.signature(WandbMetricExporter).parameters][1:]
+    return options_of(WandbMetricExporter)[1:]

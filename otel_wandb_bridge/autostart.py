@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from typing import Any
 
 VARIABLE = "WANDB_STEP_FIX_ENABLED"
-_YES = ("true", "1", "yes", "on")
+YES = ("true", "1", "yes", "on")
+NO = ("false", "0", "no", "off")
 _is_started = False
-_NO = ("", "false", "0", "no", "off")
 
 
 def start() -> None:
@@ -30,13 +30,13 @@ def start() -> None:
         return
     _is_started = True
     value = os.environ.get(VARIABLE, "").strip().lower()
-    if value in _NO:
+    if value in ("", *NO):
         return
     try:
-        if value in _YES:
+        if value in YES:
             _after_import(_patch)
         else:
-            text = f"{VARIABLE}={value!r} is none of {', '.join((*_YES, *_NO[1:]))}: wandb.log is not patched"
+            text = f"{VARIABLE}={value!r} is none of {', '.join((*YES, *NO))}: wandb.log is not patched"
             _after_import(lambda: print(f"wandb_step_fix: {text}", file=sys.stderr))
     except Exception as error:  # a start-up hook must not break a Python
         print(f"wandb_step_fix: it is not started: {error!r}", file=sys.stderr)

@@ -10,6 +10,7 @@ from .decode import Naming
 from .flushing import Flushing
 from .records import Sample
 from .runtime.uninterrupted import uninterrupted
+from .spelling import refuses_unknown
 from .write import Run
 
 _living: "weakref.WeakSet[WandbMetricExporter]" = weakref.WeakSet()
@@ -83,6 +84,7 @@ class WandbMetricExporter(Flushing):
     threads that record, but for one append a measurement.
     """
 
+    @refuses_unknown
     def __init__(
         self,
         run: Run | None = None,

@@ -7,12 +7,15 @@ from typing import Any, TypeVar
 
 from .attributes import parse_priority
 from .decode import Naming, default_naming
+from .option_texts import PARSERS
 from .patterns import ByKey
 from .reconcile import Policy, Reductions
 from .reconcile.policy import names, number, whole_number
 from .reconcile.totals import COUNTERS, TOTALS_ALONE
 from .records import Sample
 from .shared_options import PREFIX
+from .spelling import refuse_unknown
+from .variables import say_unknown
 from .write.distribution import ALL_ALIKE
 from .write.statistics import checked
 
@@ -76,128 +79,53 @@ def resolve(**given: Any) -> Options:
     Raises:
         TypeError, ValueError: naming the option or variable, what came and what is expected.
     """
-    unknown = [name for name in given if name not in known_options()]
-    if unknown:
-        raise TypeError(f"unknown option {unknown[0]!r}; known are {', '.join(known_options())}")
+    refuse_unknown("resolve()", given, known_options())
+    say_unknown()
     chosen = {name: value for name, value in given.items() if value is not None}
-    for name, parse in _PARSERS.items():
-        variable = PREFIX + name.upper()
-        text = os.environ.get(variable, "").strip()
-        if name in chosen or not text:
-            continue
+    heard = {name: _heard(name, text) for name, text in _said(os.environ).items() if name not in chosen}
+    return _made({**heard, **chosen})
+
+
+def unusable(environ: Mapping[str, str]) -> dict[str, str]:
+    """By name, the variables that cannot be used, with what is wrong with them."""
+    wrong = {}
+    for name, text in _said(environ).items():
         try:
-            chosen[name] = parse(text)
+            _heard(name, text)
         except ValueError as error:
-            raise ValueError(f"environment variable {variable}={text!r}: {error}") from None
-    if "priorities" in chosen:
-        chosen["priorities"] = _priorities(chosen["priorities"])
-    if "step_keys" in chosen:
-        chosen["step_keys"] = _keys(chosen["step_keys"])
-    if "gating" in chosen:
-        chosen["gating"] = names("gating", chosen["gating"])
-    if "histograms" in chosen:
-        chosen["histograms"] = _histograms(chosen["histograms"])
-    if "counters" in chosen:
-        chosen["counters"] = _counters(chosen["counters"])
-    if "expected_sources" in chosen:
-        chosen["expected_sources"] = _expected(chosen["expected_sources"])
-    if "reduce" in chosen:
-        chosen["reduce"] = _reductions(chosen["reduce"])
-    rules = {rule.name for rule in fields(Policy)}
-    policy = Policy(**{name: value for name, value in chosen.items() if name in rules})
-    return Options(policy=policy, **{name: value for name, value in chosen.items() if name not in rules})
+            wrong[_variable(name)] = str(error)
+    return wrong
 
 
 def known_options() -> list[str]:
     """The names of all options, sorted."""
-    return sorted((*_PARSERS, *WITHOUT_VARIABLE))
+    return sorted((*PARSERS, *WITHOUT_VARIABLE))
 
 
-def _names_in(text: str) -> list[str]:
-    return [name.strip() for name in text.split(",") if name.strip()]
+def _said(environ: Mapping[str, str]) -> dict[str, str]:
+    texts = {name: environ.get(_variable(name), "").strip() for name in PARSERS}
+    return {name: text for name, text in texts.items() if text}
 
 
-def _priorities_in(text: str) -> dict[str, str]:
-    pairs = [pair.partition("=") for pair in _names_in(text)]
-    if not all(equals for _, equals, _ in pairs):
-        raise ValueError("expected source=priority pairs such as 'trainer=0,debug=10'")
-    return {source.strip(): priority.strip() for source, _, priority in pairs}
-
-
-def _by_key_in(text: str) -> dict[str, str]:
-    """`increment`, or `tokens/*=increment; requests=total`: a choice for all keys, and by pattern."""
-    choices = {}
-    for entry in filter(None, map(str.strip, text.split(";"))):
-        pattern, equals, choice = entry.rpartition("=")
-        choices[pattern.strip() if equals else "*"] = choice.strip()
-    return choices
-
-
-def _expected_in(text: str) -> int | list[str]:
-    return int(text) if text.isdigit() else _names_in(text)
-
-
-def _reductions_in(text: str) -> dict[str, list[str]]:
-    pairs = [pair.partition("=") for pair in _names_in(text)]
-    if not all(equals for _, equals, _ in pairs):
-        raise ValueError("expected key=statistic pairs such as 'loss=mean,tokens=sum,time/*=mean|max|p95'")
-    return {key.strip(): [each.strip() for each in wanted.split("|")] for key, _, wanted in pairs}
-
-
-def _whole_in(text: str) -> int:
+def _heard(name: str, text: str) -> Any:
+    """What the environment says of one option, checked by itself: an error is to name the variable."""
     try:
-        return int(text)
-    except ValueError:
-        raise ValueError("expected a whole number") from None
+        value = PARSERS[name](text)
+        _made({name: value})
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"environment variable {_variable(name)}={text!r}: {error}") from None
+    return value
 
 
-def _number_in(text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        raise ValueError("expected a number") from None
+def _variable(name: str) -> str:
+    return PREFIX + name.upper()
 
 
-def _flag_in(text: str) -> bool:
-    word = text.lower()
-    if word not in _FLAGS:
-        raise ValueError(f"expected one of {', '.join(_FLAGS)}")
-    return _FLAGS[word]
-
-
-_FLAGS = {
-    "true": True,
-    "1": True,
-    "yes": True,
-    "on": True,
-    "false": False,
-    "0": False,
-    "no": False,
-    "off": False,
-}
-
-_PARSERS: dict[str, Callable[[str], Any]] = {
-    "step_metric": str,
-    "step_keys": _names_in,
-    "late": str,
-    "hold": _number_in,
-    "disorder": _whole_in,
-    "max_pending": _whole_in,
-    "max_step_jump": _whole_in,
-    "signal_grace": _number_in,
-    "priorities": _priorities_in,
-    "gating": _names_in,
-    "expected_sources": _expected_in,
-    "reduce": _reductions_in,
-    "strict": _flag_in,
-    "summary_counts": _flag_in,
-    "trace_ids": _flag_in,
-    "self_metrics": _flag_in,
-    "counters": lambda text: _counters(_by_key_in(text)),
-    "writer": str,
-    "journal": str,
-    "histograms": lambda text: _histograms(_by_key_in(text)),
-}
+def _made(chosen: Mapping[str, Any]) -> Options:
+    checked = {name: _CHECKS[name](value) if name in _CHECKS else value for name, value in chosen.items()}
+    rules = {rule.name for rule in fields(Policy)}
+    policy = Policy(**{name: value for name, value in checked.items() if name in rules})
+    return Options(policy=policy, **{name: value for name, value in checked.items() if name not in rules})
 
 
 def _by_key(option: str, given: Any, default: T, checked: Callable[[str, Any], T]) -> ByKey[T]:
@@ -254,8 +182,11 @@ def _priorities(given: Any) -> dict[str, int]:
             raise TypeError(f"priorities must have source names (strings) for keys; got {source!r}")
         try:
             priorities[source] = parse_priority(priority)
-        except ValueError as error:
-            raise ValueError(f"priorities[{source!r}]: {error}") from None
+        except ValueError:
+            raise ValueError(
+                f"priorities[{source!r}] must be a whole number from 0 (highest) to 10 (lowest); "
+                f"got {priority!r}"
+            ) from None
     return priorities
 
 
@@ -271,3 +202,15 @@ def _expected(given: Any) -> frozenset[str] | int:
     if isinstance(given, Collection):
         return names("expected_sources", given) or 0
     raise TypeError(f"expected_sources must be a number of sources or their names; got {given!r}")
+
+
+_CHECKS: dict[str, Callable[[Any], Any]] = {
+    "priorities": _priorities,
+    "step_keys": _keys,
+    "gating": lambda given: names("gating", given),
+    "histograms": _histograms,
+    "counters": _counters,
+    "expected_sources": _expected,
+    "reduce": _reductions,
+}
+"""Options that are taken in more than one form."""

@@ -13,6 +13,7 @@ from .entrance import Memory
 from .journaling import Journaling
 from .ledger import Ledger
 from .options import Options
+from .plural import count_of
 from .reconcile import Reconciler
 from .reconcile.refusal import reject
 from .reconcile.standing import Standing, standing_of
@@ -294,7 +295,7 @@ class Pipeline:
         """At the end of the program: what waits for a run that never came, or for W&B, will be lost."""
         left = self.pending
         if left:
-            self.ledger.say_once("shed", _NO_RUN, f"{left} samples are lost")
+            self.ledger.say_once("shed", _NO_RUN, count_of(left, "sample is lost", "samples are lost"))
 
     def forget(self) -> None:
         """In a forked child: what waits is the parent's to write, and so is the run."""
@@ -343,7 +344,7 @@ class Pipeline:
         if left:
             self.ledger.written -= self.unconfirmed
             self.ledger.shed += left
-            self.ledger.say_once("shed", why, f"{left} samples are lost")
+            self.ledger.say_once("shed", why, count_of(left, "sample is lost", "samples are lost"))
             self.deferral.take_all()
 
     def join_job(self, process: Process) -> None:

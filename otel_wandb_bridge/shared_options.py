@@ -1,6 +1,9 @@
 """What workers and the process that writes the run are told alike, by argument or environment."""
 
 import os
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlsplit
 
 from .reconcile.policy import Policy, number, whole_number
 
@@ -12,7 +15,7 @@ INTERVAL_VARIABLE = "OTEL_METRIC_EXPORT_INTERVAL"
 DEFAULT_INTERVAL_MILLIS = 2000.0
 
 
-def interval_millis(given: float | None) -> float:
+def interval_millis(given: float | None, environ: Mapping[str, str] = os.environ) -> float:
     """The flush interval: the argument, else `OTEL_METRIC_EXPORT_INTERVAL`, else 2,000 ms.
 
     Raises:
@@ -20,7 +23,7 @@ def interval_millis(given: float | None) -> float:
     """
     option, value = "export_interval_millis", given
     if value is None:
-        text = os.environ.get(INTERVAL_VARIABLE, "").strip()
+        text = environ.get(INTERVAL_VARIABLE, "").strip()
         if not text:
             return DEFAULT_INTERVAL_MILLIS
         option = f"environment variable {INTERVAL_VARIABLE}"
@@ -34,9 +37,34 @@ def interval_millis(given: float | None) -> float:
     return value
 
 
-def endpoint_of_environment() -> str | None:
-    """`OTEL_WANDB_ENDPOINT`; None where it is not set."""
-    return os.environ.get(ENDPOINT_VARIABLE, "").strip() or None
+def endpoint_of_environment(environ: Mapping[str, str] = os.environ) -> str | None:
+    """`OTEL_WANDB_ENDPOINT`; None where it is not set.
+
+    Raises:
+        ValueError: it is no base URL.
+    """
+    endpoint = environ.get(ENDPOINT_VARIABLE, "").strip()
+    return base_url(endpoint, f"environment variable {ENDPOINT_VARIABLE}") if endpoint else None
+
+
+def base_url(endpoint: Any, option: str = "endpoint") -> str:
+    """Return `endpoint`, a base URL, without a slash at its end.
+
+    Raises:
+        TypeError, ValueError: naming the option or variable, what came and what is expected.
+    """
+    expected = f"{option} must be the base URL of the receiver, such as 'http://rank0:4318'"
+    if not isinstance(endpoint, str):
+        raise TypeError(f"{expected}; got {endpoint!r}")
+    try:
+        parts = urlsplit(endpoint.strip())
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname)
+        _ = parts.port
+    except ValueError:
+        usable = False
+    if not usable:
+        raise ValueError(f"{expected}; got {endpoint!r}")
+    return endpoint.strip().rstrip("/")
 
 
 def max_pending_of_worker(given: int | None) -> int:

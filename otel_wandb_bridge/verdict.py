@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from .ledger import Ledger
+from .plural import count_of
 from .reconcile import Policy
 from .stats import Stats
 
@@ -150,8 +151,9 @@ class Strictness:
             f"{count:,} {name}" for name in ("rejected", "shed", "dropped") if (count := getattr(stats, name))
         ]
         reasons = f" ({_named(Counter(stats.rejected_reasons))})" if stats.rejected_reasons else ""
+        words = count_of(new, "sample is", "samples are")
         raise SamplesLost(
-            f"{new:,} samples are lost since the last flush; in all, {', '.join(parts)}{reasons}. The log of "
+            f"{words} lost since the last flush; in all, {', '.join(parts)}{reasons}. The log of "
             "otel_wandb_bridge says what each was; strict=False counts them and goes on",
             stats,
         )

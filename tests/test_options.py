@@ -1,12 +1,16 @@
 """Options: argument, then environment, then default; bad ones are refused by name, at once."""
 
+import inspect
+
 import pytest
 import wandb
 
-from otel_wandb_bridge import WandbMetricExporter, configure
-from otel_wandb_bridge.options import resolve
+from otel_wandb_bridge import OtlpReceiver, WandbMetricExporter, configure
+from otel_wandb_bridge.autoconfigure.exporter import AutoconfiguredWandbMetricExporter
+from otel_wandb_bridge.options import resolve, unusable
 from otel_wandb_bridge.shared_options import interval_millis
 from otel_wandb_bridge.testing import FakeRun
+from otel_wandb_bridge.wandb_step_fix import WandBStepManager
 
 
 def test_the_defaults():
@@ -129,6 +133,21 @@ def test_a_bad_option_is_refused_at_construction(option, value):
     ("variable", "text"),
     [
         ("OTEL_WANDB_HOLD", "soon"),
+        ("OTEL_WANDB_HOLD", "-1"),
+        ("OTEL_WANDB_HOLD", "nan"),
+        ("OTEL_WANDB_STEP_METRIC", "_step"),
+        ("OTEL_WANDB_LATE", "later"),
+        ("OTEL_WANDB_WRITER", "nobody"),
+        ("OTEL_WANDB_REDUCE", "loss=average"),
+        ("OTEL_WANDB_REDUCE", "loss"),
+        ("OTEL_WANDB_SIGNAL_GRACE", "-1"),
+        ("OTEL_WANDB_MAX_PENDING", "0"),
+        ("OTEL_WANDB_MAX_STEP_JUMP", "0"),
+        ("OTEL_WANDB_EXPECTED_SOURCES", "4.5"),
+        ("OTEL_WANDB_EXPECTED_SOURCES", "-1"),
+        ("OTEL_WANDB_PRIORITIES", "trainer=11"),
+        ("OTEL_WANDB_PRIORITIES", "trainer=high"),
+        ("OTEL_WANDB_STRICT", "maybe"),
         ("OTEL_WANDB_DISORDER", "1.5"),
         ("OTEL_WANDB_PRIORITIES", "trainer"),
         ("OTEL_WANDB_COUNTERS", "rate"),
@@ -144,6 +163,38 @@ def test_a_bad_variable_is_refused_by_its_name(monkeypatch, variable, text):
         configure(FakeRun(), set_global=False)
 
 
+@pytest.mark.parametrize("text", ["rank0:4318", "ftp://rank0"])
+def test_a_bad_endpoint_in_the_environment_is_refused_by_its_variable(monkeypatch, text):
+    """As an argument it is refused as `endpoint`."""
+    monkeypatch.setenv("OTEL_WANDB_ENDPOINT", text)
+    with pytest.raises(ValueError, match=rf"environment variable OTEL_WANDB_ENDPOINT must be .*{text}"):
+        configure(set_global=False)
+
+
+def test_a_priority_that_is_none_is_said_with_what_is_expected(monkeypatch):
+    """No matter of types."""
+    expected = r"priorities\['trainer'\] must be a whole number from 0 \(highest\) to 10 \(lowest\); got 11"
+    monkeypatch.setenv("OTEL_WANDB_PRIORITIES", "trainer=11")
+    with pytest.raises(ValueError, match=expected):
+        resolve()
+    with pytest.raises(ValueError, match=expected):
+        resolve(priorities={"trainer": 11})
+
+
+def test_a_variable_that_an_argument_goes_before_is_not_looked_at(monkeypatch):
+    """What nobody hears does no harm."""
+    monkeypatch.setenv("OTEL_WANDB_HOLD", "soon")
+    assert 3.0 == resolve(hold=3.0).policy.hold
+
+
+def test_all_variables_that_cannot_be_used_are_told_at_once(monkeypatch):
+    """By name, for the doctor."""
+    environ = {"OTEL_WANDB_HOLD": "soon", "OTEL_WANDB_LATE": "later", "OTEL_WANDB_WRITER": "thread"}
+    wrong = unusable(environ)
+    assert ["OTEL_WANDB_HOLD", "OTEL_WANDB_LATE"] == sorted(wrong)
+    assert "environment variable OTEL_WANDB_LATE='later': late must be one of" in wrong["OTEL_WANDB_LATE"]
+
+
 @pytest.mark.parametrize("interval", [0, -5, float("nan"), float("inf"), "soon", True])
 def test_an_interval_that_is_none_is_refused(interval):
     """In milliseconds, greater than 0."""
@@ -157,6 +208,39 @@ def test_an_unknown_option_is_refused_with_those_that_are_known():
         configure(FakeRun(), holds=3, set_global=False)
     with pytest.raises(TypeError, match=r"'colour'.*known are.*hold"):
         configure(FakeRun(), colour=3, set_global=False)
+
+
+@pytest.mark.parametrize(
+    "constructor", [WandbMetricExporter, AutoconfiguredWandbMetricExporter, OtlpReceiver, WandBStepManager]
+)
+def test_every_constructor_says_what_an_unknown_option_was_meant_to_be(constructor, monkeypatch):
+    """And which are known, where none is like it; at construction, whenever it is started."""
+    monkeypatch.setattr("otel_wandb_bridge.autoconfigure.exporter.give_notice", lambda *_: None)
+    with pytest.raises(TypeError, match=r"unknown option 'holdd'; did you mean 'hold'\?"):
+        constructor(holdd=1)
+    with pytest.raises(TypeError, match=r"unknown option 'colour'; known are .*hold"):
+        constructor(colour=1)
+
+
+def test_the_exporter_keeps_its_signature():
+    """What it takes is to be seen, by programs and by editors."""
+    parameters = inspect.signature(WandbMetricExporter).parameters
+    assert {"run", "hold", "journal"} <= set(parameters)
+    assert not [each for each in parameters.values() if each.kind is each.VAR_KEYWORD]
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"prt": 7}, r"OtlpReceiver\(\) got an unknown option 'prt'; did you mean 'port'\?"),
+        ({"hold": "soon"}, "hold must be a number"),
+        ({"headers": {"a": "b"}}, "unknown option 'headers'"),
+    ],
+)
+def test_a_receiver_looks_at_all_options_when_it_is_made(options, words):
+    """Not when it is started, which may be much later."""
+    with pytest.raises(TypeError, match=words):
+        OtlpReceiver(**options)
 
 
 @pytest.mark.parametrize(

@@ -26,6 +26,8 @@ LAYERS = {
     "deferral": {"records"},
     "entrances": {"entrance", "pipeline", "reconcile", "records", "runtime"},
     "patterns": set(),
+    "plural": set(),
+    "spelling": set(),
     "reconcile": {"records", "ledger", "sources", "descriptive", "patterns"},
     "record": {"records", "attributes", "ledger"},
     "shared_options": {"reconcile"},
@@ -33,11 +35,13 @@ LAYERS = {
     "send": {
         "attributes",
         "ledger",
+        "plural",
         "process_resource",
         "record",
         "records",
         "runtime",
         "selfmetrics",
+        "shared_options",
         "sources",
         "stats",
     },
@@ -52,8 +56,8 @@ LAYERS = {
     "selfmetrics": {"stats"},
     "resource": {"record", "write"},
     "testing": set(),
-    "inspection": {"testing"},
-    "verdict": {"ledger", "reconcile", "stats"},
+    "inspection": {"plural", "testing"},
+    "verdict": {"ledger", "plural", "reconcile", "stats"},
 }
 """What each part may import of the package; the entrances may import everything below them."""
 
@@ -102,6 +106,8 @@ def test_only_those_who_may_touch_wandb_and_opentelemetry_do(path):
         "attributes",
         "ledger",
         "patterns",
+        "plural",
+        "spelling",
         "reconcile",
         "stats",
         "deferral",

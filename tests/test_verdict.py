@@ -118,12 +118,12 @@ def test_strict_raises_at_the_flush_and_once_for_each_loss():
     assert bridge.force_flush()
     bridge.log({"loss": 0.5}, step="soon")
     bridge.log({"loss": 0.4}, step=1)
-    with pytest.raises(SamplesLost, match=r"1 samples are lost since .* 1 rejected \(step 1\)") as caught:
+    with pytest.raises(SamplesLost, match=r"1 sample is lost since .* 1 rejected \(step 1\)") as caught:
         bridge.force_flush()
     assert (1, 2) == (caught.value.stats.rejected, len(run.rows))
     assert bridge.force_flush()
     bridge.log({"loss": 0.5}, step="later")
-    with pytest.raises(SamplesLost, match="1 samples are lost since the last flush; in all, 2 rejected"):
+    with pytest.raises(SamplesLost, match="1 sample is lost since the last flush; in all, 2 rejected"):
         bridge.shutdown()
     assert bridge.stats().is_conserved()
 

@@ -12,10 +12,10 @@ from .notice import give_notice
 
 try:
     from ..exporter import WandbMetricExporter
-    from ..options import known_options
     from ..record import step_views
     from ..record.sdk import add_views
     from ..shared_options import DEFAULT_INTERVAL_MILLIS, INTERVAL_VARIABLE
+    from ..spelling import options_of, refuse_unknown
     from ..write import Run
 except Exception as error:
     give_notice("otel-wandb-bridge cannot be imported", error)
@@ -44,7 +44,7 @@ class AutoconfiguredWandbMetricExporter(WandbMetricExporter):
 
     def __init__(self, **options: Any) -> None:
         try:
-            _check_names(options)
+            refuse_unknown("the exporter `wandb`", options, options_of(WandbMetricExporter))
             super().__init__(**options)
         except Exception as error:
             give_notice("the exporter `wandb` cannot be made", error)
@@ -52,13 +52,6 @@ class AutoconfiguredWandbMetricExporter(WandbMetricExporter):
         _made.add(self)
         if not os.environ.get(INTERVAL_VARIABLE) and not os.environ.get(CONFIGURATION_FILE):
             self.flush_every(DEFAULT_INTERVAL_MILLIS / 1e3)
-
-
-def _check_names(options: dict[str, Any]) -> None:
-    known = sorted({"run", "naming", "clock", *known_options()})
-    for name in options:
-        if name not in known:
-            raise TypeError(f"unknown option {name!r}; known are {', '.join(known)}")
 
 
 def made_for(run: Run | None) -> WandbMetricExporter | None:

@@ -20,6 +20,7 @@ from rich.text import Text
 from otel_wandb_bridge.cli.compare import Outcome, Recorder, compare, points
 from otel_wandb_bridge.cli.extras import require
 from otel_wandb_bridge.cli.plot import draw
+from otel_wandb_bridge.plural import count_of
 
 if TYPE_CHECKING:
     import wandb
@@ -170,7 +171,7 @@ def table(*runs: Finished) -> Table:
 def curves(plain: Finished, bridge: Finished, width: int) -> Text:
     """The metric that arrives latest, from both runs."""
     found = {run.name: points(run.rows, PLOTTED, run.axis) for run in (plain, bridge)}  # ours last, in front
-    labelled = {f"{name} ({len(curve)} points)": curve for name, curve in found.items()}
+    labelled = {f"{name} ({count_of(len(curve), 'point')})": curve for name, curve in found.items()}
     return Text.from_ansi(draw(PLOTTED, labelled, width=width))
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from otel_wandb_bridge.cli.compare import arrivals
+from otel_wandb_bridge.plural import count_of
 
 if TYPE_CHECKING:
     from otel_wandb_bridge.cli.demo import Finished
@@ -39,7 +40,9 @@ def save_picture(runs: Sequence[Finished], path: Path) -> None:
         colours = ListedColormap(_COLOURS)
         panel.imshow(cells, aspect="auto", interpolation="nearest", cmap=colours, vmin=0, vmax=2)
         outcome = run.outcome
-        panel.set_title(f"{run.name}: {outcome.right:,} of {outcome.passed:,} scalars at their step")
+        panel.set_title(
+            f"{run.name}: {outcome.right:,} of {count_of(outcome.passed, 'scalar')} at their step"
+        )
         panel.set_xlabel("training step")
         panel.set_yticks(range(len(keys)), keys, fontsize=8)
     labels = {"arrived": _COLOURS[_ARRIVED], "thrown away": _COLOURS[_LOST]}

@@ -6,7 +6,7 @@ import json
 import runpy
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,15 +32,13 @@ def doctor(as_json: bool, script: Path | None, arguments: Sequence[str]) -> None
     ARGUMENTS and looks into it when its first run is about to finish, else when it ends. The exit code is 1
     where there is trouble, or where the script fails.
     """
-    from otel_wandb_bridge.doctor import examine
-
     if script is None:
         from otel_wandb_bridge.doctor.environment import look_at_environment
         from otel_wandb_bridge.doctor.installation import look_at_installation
 
         findings: list[Finding] = [*look_at_installation(), *look_at_environment()]
     else:
-        findings = _of_script(script, arguments, examine)
+        findings = _of_script(script, arguments)
     if as_json:
         click.echo(json.dumps([_plain(finding) for finding in findings], indent=2))
     else:
@@ -63,18 +61,26 @@ def table(findings: Sequence[Finding]) -> Table:
     return result
 
 
-def _of_script(script: Path, arguments: Sequence[str], examine: Callable[[], list[Finding]]) -> list[Finding]:
+def _of_script(script: Path, arguments: Sequence[str]) -> list[Finding]:
     """Run a script as `python SCRIPT ARGUMENTS` does, and look into it."""
     from otel_wandb_bridge.doctor import TROUBLE, Finding
-    from otel_wandb_bridge.write import before_finish
+    from otel_wandb_bridge.doctor.environment import look_at_environment
+    from otel_wandb_bridge.doctor.installation import look_at_installation
+    from otel_wandb_bridge.doctor.process import look_at_process
+    from otel_wandb_bridge.doctor.thrown_away import look_at_dropped_calls, wait_for_service
+    from otel_wandb_bridge.write import active_run, before_finish
 
     findings: list[Finding] = []
     looked: list[bool] = []
+    runs: dict[int, Any] = {}
 
     def look(run: Any = None) -> None:
+        run = active_run() if run is None else run
+        if run is not None:
+            runs[id(run)] = run
         if not looked:
             looked.append(True)
-            findings.extend(examine())
+            findings.extend((*look_at_installation(), *look_at_environment(), *look_at_process()))
 
     take_off = before_finish(look, only_looks=True)
     sys.argv = [str(script), *arguments]
@@ -90,6 +96,10 @@ def _of_script(script: Path, arguments: Sequence[str], examine: Callable[[], lis
     finally:
         look()
         take_off()
+    open_run = active_run()
+    if open_run is not None:
+        wait_for_service(open_run)
+    findings.extend(look_at_dropped_calls(runs.values()))
     return findings
 
 

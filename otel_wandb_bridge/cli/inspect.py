@@ -13,6 +13,7 @@ from rich.console import Console, Group
 from rich.text import Text
 
 from otel_wandb_bridge.cli.extras import require
+from otel_wandb_bridge.plural import count_of
 
 if TYPE_CHECKING:
     from otel_wandb_bridge.inspection import Curve, StoredRun
@@ -21,6 +22,10 @@ MOST_KEYS = 30
 MOST_CHARTS = 12
 PLOTS_NEED = ("plotext",)
 CHARTS_NEED = ("matplotlib",)
+_UNFINISHED = (
+    "the run is not finished: it was killed, or is still running, and its last rows may be missing "
+    "(--unfinished-ok lets it pass)"
+)
 
 
 @click.command()
@@ -30,9 +35,16 @@ CHARTS_NEED = ("matplotlib",)
 )
 @click.option("--key", "patterns", multiple=True, help="Keys to show, such as 'train/*'. May be repeated.")
 @click.option("--plot", is_flag=True, help="Draw the chosen keys in the terminal.")
-@click.option("--check", is_flag=True, help="Exit with 1 unless there is one row a step, in rising order.")
+@click.option(
+    "--check",
+    is_flag=True,
+    help="Exit with 1 unless the run is finished, with one row a step, in rising order.",
+)
 @click.option(
     "--late-ok", is_flag=True, help="With --check: late rows pass, as long as no value is there twice."
+)
+@click.option(
+    "--unfinished-ok", is_flag=True, help="With --check: a run that was killed, or still runs, passes."
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the facts as JSON.")
 @click.option(
@@ -46,6 +58,7 @@ def inspect(
     plot: bool,
     check: bool,
     late_ok: bool,
+    unfinished_ok: bool,
     as_json: bool,
     png: Path | None,
     html: Path | None,
@@ -53,7 +66,8 @@ def inspect(
     """Show what RUN holds: its rows and steps, what is missing or late, and the curves of its keys.
 
     RUN is a run directory (wandb/run-… or wandb/offline-run-…), the wandb directory, a .wandb file, or the
-    word latest, which is the default. The run should be over: W&B writes its last rows when it finishes.
+    word latest, which is the default. The run should be over: W&B writes its last rows when it finishes, and
+    --check fails one that is not.
     """
     from otel_wandb_bridge.cli.inspect_tables import facts_of, tables
 
@@ -79,7 +93,10 @@ def inspect(
             if not as_json:
                 console.print(f"written: {path}", soft_wrap=True, markup=False, highlight=False)
     if check:
-        _judge(stored, [problem.text for problem in problems], quiet=as_json)
+        found = [problem.text for problem in problems]
+        if not (stored.is_finished or unfinished_ok):
+            found.append(_UNFINISHED)
+        _judge(stored, found, quiet=as_json)
 
 
 def _read(run: str, axis: str | None) -> StoredRun:
@@ -139,7 +156,8 @@ def _judge(stored: StoredRun, problems: Sequence[Any], *, quiet: bool) -> None:
     if not stored.history.rows:
         found.append("the run has no rows")
     if stored.dropped_by_wandb:
-        found.append(f"W&B threw away {stored.dropped_by_wandb} calls of log, whose step was too low")
+        calls = count_of(stored.dropped_by_wandb, "call of log", "calls of log")
+        found.append(f"W&B threw away {calls}, whose step was too low")
     if found:
         raise click.ClickException("; ".join(found))
     if not quiet:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
@@ -10,12 +10,15 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from otel_wandb_bridge.cli.short_names import short_names
 from otel_wandb_bridge.inspection import Curve, Problem, StoredRun
 from otel_wandb_bridge.inspection.history import ranges
+from otel_wandb_bridge.plural import count_of
 
 COUNTS = "bridge/"
 """Where the bridge puts its counts in a run's summary, if asked."""
 
+_UNFINISHED = "killed, or still running"
 _SOURCES = 30
 _SPARKS, _KEY = 10, 24
 """Widths, so that a line fits into 80 columns."""
@@ -29,6 +32,7 @@ def facts_of(stored: StoredRun, problems: Sequence[Problem]) -> dict[str, Any]:
         "id": stored.run_id,
         "name": stored.name,
         "project": stored.project,
+        "finished": stored.is_finished,
         "exit_code": stored.exit_code,
         "axis": history.axis,
         "rows": len(history.rows),
@@ -58,20 +62,25 @@ def tables(stored: StoredRun, curves: Sequence[Curve], *, left_out: int = 0) -> 
     parts: list[Any] = [_run_table(stored)]
     sources = sources_of(stored)
     if sources:
-        parts.append(_sources_table(sources[:_SOURCES]))
+        short = short_names(source for source, *_ in sources)
+        parts.append(_sources_table(sources[:_SOURCES], short))
+        if any(name != text for name, text in short.items()):
+            parts.append(Text("long names are shortened: --json has them whole", style="dim"))
     if len(sources) > _SOURCES:
-        parts.append(Text(f"… and {len(sources) - _SOURCES} more sources: --json has all", style="dim"))
+        parts.append(
+            Text(f"… and {count_of(len(sources) - _SOURCES, 'more source')}: --json has all", style="dim")
+        )
     if curves:
         parts.append(_keys_table(stored, curves))
     if left_out > 0:
-        parts.append(Text(f"… and {left_out} more keys: --key '*' shows all", style="dim"))
+        parts.append(Text(f"… and {count_of(left_out, 'more key')}: --key '*' shows all", style="dim"))
     return Group(*parts)
 
 
 def lines_of(stored: StoredRun) -> list[tuple[str, str]]:
     """The first table, as label and text."""
     history = stored.history
-    end = "not finished" if stored.exit_code is None else f"finished with {stored.exit_code}"
+    end = f"finished with {stored.exit_code}" if stored.is_finished else f"not finished: {_UNFINISHED}"
     span = f" ({history.steps[0]:g} to {history.steps[-1]:g})" if history.steps else ""
     gaps = f" ({ranges(history.gaps)})" if history.gaps else ""
     dropped = "no log to tell" if stored.dropped_by_wandb is None else f"{stored.dropped_by_wandb:,}"
@@ -126,13 +135,15 @@ def _run_table(stored: StoredRun) -> Table:
     return table
 
 
-def _sources_table(sources: Sequence[tuple[str, int | None, int, int]]) -> Table:
+def _sources_table(sources: Sequence[tuple[str, int | None, int, int]], short: Mapping[str, str]) -> Table:
     table = _table()
     table.add_column("source")
     for name in ("last step", "late", "overridden"):
         table.add_column(name, justify="right")
     for source, step, late, overridden in sources:
-        table.add_row(source, "" if step is None else f"{step:,}", f"{late:,}", f"{overridden:,}")
+        table.add_row(
+            Text(short[source]), "" if step is None else f"{step:,}", f"{late:,}", f"{overridden:,}"
+        )
     return table
 
 

@@ -16,6 +16,7 @@ from rich.live import Live
 
 from otel_wandb_bridge.cli.extras import require
 from otel_wandb_bridge.cli.serve_view import Rates, view_of
+from otel_wandb_bridge.plural import count_of
 
 if TYPE_CHECKING:
     from otel_wandb_bridge import OtlpReceiver
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 _REFRESH_SECONDS = 1.0
 _PREFIX = "OTEL_WANDB_RECEIVER_"
+_ACCESS = ("host", "token", "certificate", "private_key", "client_ca", "insecure")
 
 
 def _option(*names: str, **more: Any) -> Callable[[_Command], _Command]:
@@ -89,6 +91,7 @@ def serve(live: bool | None, no_journal: bool, **options: Any) -> None:
     require("otel-wandb serve", "receiver", "uvicorn", "starlette", "opentelemetry.proto")
     from otel_wandb_bridge.receive.memory import unfinished_run
 
+    _check_access(**{name: options[name] for name in _ACCESS})
     journal = None if no_journal else options["journal"]
     options.pop("journal")
     stop = threading.Event()
@@ -112,7 +115,33 @@ def serve(live: bool | None, no_journal: bool, **options: Any) -> None:
     receiver.stop()
     stats = receiver.stats()
     run.finish()
-    click.echo(f"{stats.rows} rows, {stats.written} of {stats.recorded} samples written")
+    click.echo(
+        f"{count_of(stats.rows, 'row')}, {stats.written} of {count_of(stats.recorded, 'sample')} written"
+    )
+
+
+def _check_access(
+    host: str,
+    token: str | None,
+    certificate: str | None,
+    private_key: str | None,
+    client_ca: str | None,
+    insecure: bool,
+) -> None:
+    """What the receiver would refuse, in the words of the command line."""
+    from otel_wandb_bridge.receive.access import is_loopback
+
+    if token is not None and not token.strip():
+        raise click.UsageError("--token must not be empty")
+    if bool(certificate) != bool(private_key):
+        raise click.UsageError("--certificate and --private-key go together: give both files, or none")
+    if client_ca and not certificate:
+        raise click.UsageError("--client-ca needs --certificate and --private-key: it is a part of TLS")
+    if not (insecure or token or client_ca or is_loopback(host)):
+        raise click.UsageError(
+            f"--host {host} can be reached from other machines, so senders have to prove who they are: give "
+            "--token (or --client-ca, with --certificate and --private-key), or say --insecure"
+        )
 
 
 def _started(journal: Path | None, options: dict[str, Any]) -> tuple[Any, OtlpReceiver]:

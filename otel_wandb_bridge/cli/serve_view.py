@@ -9,6 +9,9 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from otel_wandb_bridge.cli.short_names import short_names
+from otel_wandb_bridge.plural import count_of
+
 _SHOWN = 30
 _WINDOW_SECONDS = 60.0
 
@@ -56,7 +59,7 @@ def view_of(shown: Shown) -> RenderableType:
         ("samples", f"{samples['recorded']:,}", f"{shown.samples_a_second:,.0f} a second"),
         ("rows", f"{samples['rows']:,}", f"{shown.rows_a_minute:,.0f} a minute"),
         ("late", f"{samples['late']:,}", "came after the row of their step"),
-        ("waiting", f"{samples['pending']:,}", f"{counts['requests']['waiting']:,} requests"),
+        ("waiting", f"{samples['pending']:,}", count_of(counts["requests"]["waiting"], "request")),
         ("rejected, shed", f"{samples['rejected'] + samples['shed']:,}", _reasons(samples)),
     ):
         figures.add_row(Text(name, style="dim"), Text(value, justify="right"), Text(hint, style="dim"))
@@ -66,8 +69,9 @@ def view_of(shown: Shown) -> RenderableType:
     sources.add_column("step", justify="right")
     sources.add_column("behind", justify="right")
     by_lag = sorted(counts["sources"].items(), key=lambda item: (-item[1]["lag"], item[0]))
+    short = short_names(counts["sources"])
     for source, progress in by_lag[:_SHOWN]:
-        sources.add_row(Text(source), f"{progress['step']:,}", f"{progress['lag']:,}")
+        sources.add_row(Text(short[source]), f"{progress['step']:,}", f"{progress['lag']:,}")
     if len(by_lag) > _SHOWN:
         sources.add_row(Text(f"and {len(by_lag) - _SHOWN} more", style="dim"), "", "")
     return Group(figures, sources)

@@ -8,10 +8,12 @@
 From the command line: `otel-wandb doctor`, or `otel-wandb doctor train.py` to look into a program.
 """
 
+from ..write.run import active_run
 from .environment import look_at_environment
 from .finding import FINE, NOTE, TROUBLE, Finding
 from .installation import look_at_installation
 from .process import look_at_process
+from .thrown_away import look_at_dropped_calls
 
 __all__ = ["FINE", "NOTE", "TROUBLE", "Finding", "examine"]
 
@@ -21,4 +23,6 @@ def examine() -> list[Finding]:
 
     Call it while the run is open. Nothing is changed by it; it may wait for a flush.
     """
-    return [*look_at_installation(), *look_at_environment(), *look_at_process()]
+    run = active_run()
+    dropped = [] if run is None else look_at_dropped_calls([run])
+    return [*look_at_installation(), *look_at_environment(), *look_at_process(), *dropped]

@@ -1,18 +1,27 @@
 """Which variables are set, and whether they can be used."""
 
 import os
-from collections.abc import Iterator, Mapping
-from difflib import get_close_matches
-from importlib import metadata
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-from ..options import known_options, resolve
-from ..shared_options import PREFIX
+from ..autostart import NO, YES
+from ..autostart import VARIABLE as SWITCH
+from ..options import unusable
+from ..shared_options import (
+    ENDPOINT_VARIABLE,
+    INTERVAL_VARIABLE,
+    PREFIX,
+    endpoint_of_environment,
+    interval_millis,
+)
+from ..spelling import meant
+from ..variables import unknown
+from .exporters import look_at_exporters
 from .finding import FINE, NOTE, TROUBLE, Finding
-from .installation import is_installed, start_up_file
+from .installation import start_up_file
 
-SWITCH = "WANDB_STEP_FIX_ENABLED"
-_YES = ("true", "1", "yes", "on")
+_DROP_IN = "WANDB_STEP_FIX_"
+_OF_THE_DROP_IN = (SWITCH, f"{_DROP_IN}BUFFER_SIZE", f"{_DROP_IN}FLUSH_INTERVAL")
 _SHOWN = frozenset(
     (
         "OTEL_METRICS_EXPORTER",
@@ -30,7 +39,7 @@ _SHOWN = frozenset(
         "WANDB_RESUME",
     )
 )
-_FAMILIES = ("OTEL_", "WANDB_STEP_FIX_")
+_FAMILIES = ("OTEL_", _DROP_IN)
 
 
 def look_at_environment(environment: Mapping[str, str] | None = None) -> Iterator[Finding]:
@@ -43,11 +52,9 @@ def look_at_environment(environment: Mapping[str, str] | None = None) -> Iterato
     seen = sorted(name for name in variables if name in _SHOWN or name.startswith(_FAMILIES))
     text = ", ".join(_shown(name, variables[name]) for name in seen)
     yield Finding("environment", FINE, text or "no variable of OpenTelemetry's or the bridge's is set")
-    yield from _unknown(seen)
-    try:
-        resolve()
-    except (TypeError, ValueError) as error:
-        yield Finding("options", TROUBLE, str(error), "correct the variable, or unset it")
+    yield from _unknown(variables)
+    for name, text in _unusable(variables).items():
+        yield Finding(name, TROUBLE, text, "correct the variable, or unset it")
     if variables.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
         text = "OTEL_SDK_DISABLED=true: instruments record nothing; Bridge.log and wandb.log still arrive"
         yield Finding("OTEL_SDK_DISABLED", TROUBLE, text, "unset it")
@@ -57,7 +64,7 @@ def look_at_environment(environment: Mapping[str, str] | None = None) -> Iterato
     journal = variables.get(PREFIX + "JOURNAL", "").strip()
     if journal:
         yield _about_journal(Path(journal))
-    yield from _about_other_signals(variables)
+    yield from look_at_exporters(variables)
     yield _about_switch(variables)
 
 
@@ -81,44 +88,55 @@ def _about_journal(path: Path) -> Finding:
     return Finding("journal", NOTE, f"{path}: it holds what run {run!r} may lack", mend)
 
 
-def _about_other_signals(variables: Mapping[str, str]) -> Iterator[Finding]:
-    """Whether `opentelemetry-instrument` would fail for the sake of traces or logs.
-
-    `opentelemetry-distro` has them exported by OTLP where nobody says otherwise, and sets up nothing, metrics
-    neither, where that exporter is not installed.
-    """
-    exporters = variables.get("OTEL_METRICS_EXPORTER", "").split(",")
-    if "wandb" not in map(str.strip, exporters) or not is_installed("opentelemetry-distro"):
-        return
-    for signal in ("traces", "logs"):
-        variable = f"OTEL_{signal.upper()}_EXPORTER"
-        if "otlp" not in variables.get(variable, "otlp").split(","):
-            continue
-        protocol = variables.get("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc")
-        protocol = variables.get(f"OTEL_EXPORTER_OTLP_{signal.upper()}_PROTOCOL", protocol)
-        exporter = "otlp_proto_grpc" if protocol == "grpc" else "otlp_proto_http"
-        if not metadata.entry_points(group=f"opentelemetry_{signal}_exporter", name=exporter):
-            text = (
-                f"{signal} go to {exporter}, which is not installed: opentelemetry-instrument sets up nothing"
-            )
-            mend = f'{variable}=none, or pip install "opentelemetry-distro[otlp]"'
-            yield Finding(variable, TROUBLE, text, mend)
+def _unknown(variables: Mapping[str, str]) -> Iterator[Finding]:
+    for name, hint in unknown(variables).items():
+        yield Finding(name, NOTE, "nothing of the bridge reads this variable", hint)
+    for name in sorted(variables):
+        if name.startswith(_DROP_IN) and name not in _OF_THE_DROP_IN:
+            close = meant(name, _OF_THE_DROP_IN)
+            hint = f"did you mean {close}?" if close else f"known are {', '.join(_OF_THE_DROP_IN)}"
+            yield Finding(name, NOTE, "nothing of the drop-in reads this variable", hint)
 
 
-def _unknown(names: list[str]) -> Iterator[Finding]:
-    options = {PREFIX + name.upper() for name in known_options()}
-    for name in names:
-        if name.startswith(PREFIX) and name not in options:
-            close = get_close_matches(name, sorted(options), 1)
-            mend = f"did you mean {close[0]}?" if close else f"known are {', '.join(sorted(options))}"
-            yield Finding(name, NOTE, "no option of the exporter has this variable", mend)
+def _unusable(variables: Mapping[str, str]) -> dict[str, str]:
+    """By name, all that cannot be used, with what is wrong."""
+    wrong = unusable(variables)
+    for name, read in _READERS.items():
+        if variables.get(name, "").strip():
+            try:
+                read({name: variables[name]})
+            except ValueError as error:
+                wrong[name] = str(error)
+    return wrong
+
+
+def _read_of_the_drop_in(variables: Mapping[str, str]) -> object:
+    from ..wandb_step_fix.environment import options_in_environment
+
+    return options_in_environment(variables)
+
+
+_READERS: dict[str, Callable[[Mapping[str, str]], object]] = {
+    ENDPOINT_VARIABLE: endpoint_of_environment,
+    INTERVAL_VARIABLE: lambda variables: interval_millis(None, variables),
+    f"{_DROP_IN}BUFFER_SIZE": _read_of_the_drop_in,
+    f"{_DROP_IN}FLUSH_INTERVAL": _read_of_the_drop_in,
+}
+"""What is read besides the options of the exporter."""
 
 
 def _about_switch(variables: Mapping[str, str]) -> Finding:
-    is_on = variables.get(SWITCH, "").strip().lower() in _YES
+    value = variables.get(SWITCH, "").strip().lower()
+    if value in ("", *NO):
+        return Finding(
+            SWITCH, FINE, f"{value or 'not set'}: wandb.log is as W&B made it, unless a program patches it"
+        )
+    if value not in YES:
+        close = meant(value, (*YES, *NO))
+        mend = f"did you mean {close}?" if close else "set it to true, or unset it"
+        text = f"{value!r} is none of {', '.join((*YES, *NO))}: nothing is patched by it"
+        return Finding(SWITCH, TROUBLE, text, mend)
     file = start_up_file()
-    if not is_on:
-        return Finding(SWITCH, FINE, "not set: wandb.log is as W&B made it, unless a program patches it")
     if file is None:
         text = "it is set, but this Python reads no start-up file of the package: nothing is patched by it"
         return Finding(SWITCH, TROUBLE, text, "pip install the package here (PYTHONPATH is not enough)")
@@ -126,8 +144,5 @@ def _about_switch(variables: Mapping[str, str]) -> Finding:
 
 
 def _shown(name: str, value: str) -> str:
-    return (
-        f"{name}={value}"
-        if name in _SHOWN or name.startswith((PREFIX, "WANDB_STEP_FIX_"))
-        else f"{name} is set"
-    )
+    is_shown = name in _SHOWN or name.startswith((PREFIX, _DROP_IN))
+    return f"{name}={value}" if is_shown and "TOKEN" not in name else f"{name} is set"

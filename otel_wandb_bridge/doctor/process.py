@@ -8,13 +8,20 @@ from opentelemetry import metrics
 from opentelemetry.sdk.metrics import MeterProvider
 
 from ..exporter import WandbMetricExporter, living_exporters
+from ..plural import count_of
 from ..record.sdk import is_reader_of, views_in
 from ..record.views import are_step_views_in
 from ..write.run import active_run, is_disabled, is_shared
 from ..write.wrappers import Wrapped, wrappers_of_log
 from .finding import FINE, NOTE, TROUBLE, Finding
+from .silent import silent_instruments
 
 _DROP_IN = "otel_wandb_bridge.wandb_step_fix.patch"
+_MOST_NAMES = 5
+_CALL_CONFIGURE = (
+    "call configure(run), or run with OTEL_METRICS_EXPORTER=wandb under opentelemetry-instrument"
+)
+_GIVE_ONE = "leave set_global=False out of configure(), or metrics.set_meter_provider(provider)"
 
 
 def look_at_process() -> Iterator[Finding]:
@@ -30,15 +37,7 @@ def look_at_process() -> Iterator[Finding]:
 def _about_provider(exporters: list[WandbMetricExporter]) -> Iterator[Finding]:
     provider = metrics.get_meter_provider()
     if not isinstance(provider, MeterProvider):
-        if not exporters:
-            text = "none is set, and there is no bridge: instruments record nothing"
-            mend = (
-                "call configure(run), or run with OTEL_METRICS_EXPORTER=wandb under opentelemetry-instrument"
-            )
-            yield Finding("meter provider", NOTE, text, mend)
-            return
-        text = "no global one is set; metrics.get_meter() records nothing, bridge.meter_provider does"
-        yield Finding("meter provider", FINE, text)
+        yield _about_no_provider(has_bridge=bool(exporters))
     else:
         ours = [
             each for each in exporters if any(is_reader_of(provider, reader) for reader in each.readers())
@@ -57,6 +56,22 @@ def _about_provider(exporters: list[WandbMetricExporter]) -> Iterator[Finding]:
             yield Finding("exporter", TROUBLE, text, mend)
 
 
+def _about_no_provider(*, has_bridge: bool) -> Finding:
+    silent = silent_instruments()
+    if silent:
+        shown = ", ".join(silent[:_MOST_NAMES]) + (", …" if len(silent) > _MOST_NAMES else "")
+        what = f"{count_of(len(silent), 'instrument')} of metrics.get_meter() ({shown})"
+        text = f"no global one is set, so that {what} can record nothing"
+        if _is_patched():  # they may be those of a library that nobody asked to measure
+            return Finding("meter provider", NOTE, text, _CALL_CONFIGURE)
+        return Finding("meter provider", TROUBLE, text, _GIVE_ONE if has_bridge else _CALL_CONFIGURE)
+    if has_bridge:
+        text = "no global one is set; metrics.get_meter() records nothing, bridge.meter_provider does"
+        return Finding("meter provider", FINE, text)
+    text = "none is set, and there is no bridge: instruments record nothing"
+    return Finding("meter provider", NOTE, text, _CALL_CONFIGURE)
+
+
 def _about_views(provider: MeterProvider) -> Finding:
     if are_step_views_in(views_in(provider)):
         return Finding("step views", FINE, "in place: a step makes no series of its own for other readers")
@@ -68,11 +83,15 @@ def _about_log() -> Iterator[Finding]:
     others = [each for each in wrappers_of_log() if not each.is_ours]
     for each in others:
         yield Finding("wandb.log", NOTE, f"patched by {_described(each)}")
-    drop_in = sys.modules.get(_DROP_IN)  # not imported for this: it need not have been
-    if drop_in is not None and drop_in.is_patched():
+    if _is_patched():
         yield Finding("wandb.log", FINE, "patched by wandb_step_fix: all calls go through the bridge")
     elif not others:
         yield Finding("wandb.log", FINE, "as W&B made it: its calls do not join the rows of the bridge")
+
+
+def _is_patched() -> bool:
+    drop_in = sys.modules.get(_DROP_IN)  # not imported for this: it need not have been
+    return drop_in is not None and drop_in.is_patched()
 
 
 def _described(wrapped: Wrapped) -> str:
@@ -105,36 +124,41 @@ def _about_run(exporters: list[WandbMetricExporter]) -> Iterator[Finding]:
 
 def _about_counts(exporter: WandbMetricExporter) -> Iterator[Finding]:
     stats = exporter.stats()
-    written = f"{stats.written:,} written in {stats.rows:,} rows"
+    written = f"{stats.written:,} written in {count_of(stats.rows, 'row')}"
     text = f"{stats.recorded:,} recorded, {written}, {stats.pending:,} waiting"
     yield Finding("samples", FINE if stats.is_conserved() else NOTE, text)
     if stats.rejected:
         reasons = ", ".join(f"{reason} {count:,}" for reason, count in stats.rejected_reasons.items())
-        yield Finding(
-            "rejected", TROUBLE, f"{stats.rejected:,} samples ({reasons})", "the log names each kind"
-        )
+        text = f"{count_of(stats.rejected, 'sample')} ({reasons})"
+        yield Finding("rejected", TROUBLE, text, "the log names each kind")
     if stats.shed:
         mend = (
             "wandb.init earlier, or raise max_pending"
             if active_run() is None
             else "see the log for W&B's errors"
         )
-        yield Finding("shed", TROUBLE, f"{stats.shed:,} samples: they could not be written in time", mend)
+        text = f"{count_of(stats.shed, 'sample')} that could not be written in time"
+        yield Finding("shed", TROUBLE, text, mend)
     if stats.dropped:
-        yield Finding("dropped", NOTE, f"{stats.dropped:,} late samples, as late='drop' asks", "late='keep'")
+        text = f"{count_of(stats.dropped, 'late sample')}, as late='drop' asks"
+        yield Finding("dropped", NOTE, text, "late='keep'")
     if stats.late:
         sources = ", ".join(f"{source} {count:,}" for source, count in stats.late_by_source.items())
         mend = "raise hold, name the source in expected_sources, or give each component a source of its own"
-        yield Finding("late", NOTE, f"{stats.late:,} samples came after their row ({sources})", mend)
+        text = f"{count_of(stats.late, 'sample')} that came after the row of the step ({sources})"
+        yield Finding("late", NOTE, text, mend)
     if stats.journal_errors:
-        text = f"it could not be written, {stats.journal_errors:,} times: a kill loses the tail of the run"
+        times = count_of(stats.journal_errors, "time")
+        text = f"it could not be written, {times}: a kill loses the tail of the run"
         yield Finding("journal", TROUBLE, text, "make room, or give another journal")
     if stats.unjournaled:
-        text = f"{stats.unjournaled:,} values (images, tables, arrays) are not in it: a kill may lose them"
+        values = count_of(stats.unjournaled, "value", "values")
+        text = f"without {values} (images, tables, arrays), which a kill may lose"
         yield Finding("journal", NOTE, text)
     if stats.foreign_steps:
-        text = f"{stats.foreign_steps:,} W&B steps were used up by something else that writes to the run"
+        text = f"something else that writes to the run used up {count_of(stats.foreign_steps, 'W&B step')}"
         yield Finding("foreign steps", NOTE, text, "Bridge.log(values, step=…) or patch_wandb_log()")
     if stats.failed_flushes:
-        text = f"{stats.failed_flushes:,} flushes were interrupted by W&B; their rows are tried again"
+        flushes = count_of(stats.failed_flushes, "flush", "flushes")
+        text = f"W&B interrupted {flushes}; what was left of them is tried again"
         yield Finding("flushes", NOTE, text, "see the log for W&B's errors")

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from ..plural import count_of
+
 OWN_KEYS = frozenset(("_step", "_timestamp", "_runtime", "_wandb"))
 """What W&B adds to each row by itself."""
 
@@ -154,23 +156,28 @@ class History:
                 rows of one step.
         """
         found = [
-            ("w&b order", self.out_of_wandb_order, "rows do not rise in W&B's own _step"),
-            ("no axis", self.without_axis, f"rows have no {self.axis}"),
+            ("w&b order", self.out_of_wandb_order, "row does", "rows do", "not rise in W&B's own _step"),
+            ("no axis", self.without_axis, "row has", "rows have", f"no {self.axis}"),
         ]
         if not late_is_fine:
-            found.append(("late", self.late, f"rows came after a row of a higher {self.axis}"))
+            found.append(("late", self.late, "row", "rows", f"came after a row of a higher {self.axis}"))
         problems = [
-            Problem(kind, len(rows), f"{len(rows)} {text}: {_examples(map(self._name, rows))}")
-            for kind, rows, text in found
+            _problem(kind, len(rows), one, several, text, map(self._name, rows))
+            for kind, rows, one, several, text in found
             if rows
         ]
         if self.repeated and not late_is_fine:
-            text = f"steps of {self.axis} are in more than one row: {_examples(map(_plain, self.repeated))}"
-            problems.append(Problem("repeated", len(self.repeated), f"{len(self.repeated)} {text}"))
+            one, several, text = (
+                f"step of {self.axis} is",
+                f"steps of {self.axis} are",
+                "in more than one row",
+            )
+            which = map(_plain, self.repeated)
+            problems.append(_problem("repeated", len(self.repeated), one, several, text, which))
         if self.twice:
-            which = (f"{key} at {_plain(step)}" for step, key in self.twice)
-            text = f"values are in two rows of one step: {_examples(which)}"
-            problems.append(Problem("twice", len(self.twice), f"{len(self.twice)} {text}"))
+            named = (f"{key} at {_plain(step)}" for step, key in self.twice)
+            text = "in two rows of one step"
+            problems.append(_problem("twice", len(self.twice), "value is", "values are", text, named))
         return problems
 
     def _step_of(self, row: Row) -> float | None:
@@ -196,6 +203,10 @@ def _leaves(row: Row, path: str = "") -> Iterator[tuple[str, Any]]:
             yield from _leaves(value, f"{path}{key}.")
         else:
             yield path + key, value
+
+
+def _problem(kind: str, count: int, one: str, several: str, text: str, examples: Iterator[str]) -> Problem:
+    return Problem(kind, count, f"{count_of(count, one, several)} {text}: {_examples(examples)}")
 
 
 def _examples(texts: Iterator[str], most: int = 5) -> str:

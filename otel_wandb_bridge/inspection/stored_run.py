@@ -41,6 +41,11 @@ class StoredRun:
     config: Mapping[str, Any] = field(default_factory=dict)
     summary: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def is_finished(self) -> bool:
+        """Whether the file says that the run was finished; else it was killed, or is still running."""
+        return self.exit_code is not None
+
 
 def read_run(run: str | os.PathLike[str] = LATEST, *, axis: str | None = None) -> StoredRun:
     """Read a run back from its file.
@@ -80,7 +85,7 @@ def read_run(run: str | os.PathLike[str] = LATEST, *, axis: str | None = None) -
         file=file,
         history=History(rows, chosen),
         exit_code=exit_code,
-        dropped_by_wandb=_dropped(file),
+        dropped_by_wandb=dropped_in(file.parent / "logs" / "debug-internal.log"),
         config=read_config(file),
         summary=read_summary(file),
         **said,
@@ -92,8 +97,8 @@ def _axis_among(axes: Counter[str], rows: list[dict[str, Any]]) -> str:
     return next((name for name in candidates if any(name in row for row in rows)), "_step")
 
 
-def _dropped(file: Path) -> int | None:
-    log = file.parent / "logs" / "debug-internal.log"
+def dropped_in(log: Path) -> int | None:
+    """How many calls W&B threw away, by the log of its service; None where there is none."""
     try:
         with log.open(errors="replace") as lines:
             return sum(_DROPPED in line for line in lines)

@@ -19,6 +19,7 @@ from ..decode.otlp import OtlpDecoder, Received
 from ..exporter import WandbMetricExporter
 from ..journal.file import CLEAN
 from ..pipeline import Pipeline
+from ..plural import count_of
 from ..records import Sample
 from .body import Refused, parse_protobuf
 from .duplicates import Seen
@@ -264,7 +265,7 @@ class Inlet:
 
             self._entrances.receive(decoded)
         if count:
-            _logger.info("journal %s: %d requests were taken in again", self._journal.path, count)
+            _logger.info("journal %s: taken in again: %s", self._journal.path, count_of(count, "request"))
 
 
 def _measured_at(sample: Sample) -> float:

@@ -11,9 +11,11 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
 )
 
 from ..exporter import WandbMetricExporter
+from ..options import resolve
 from ..process_resource import process_attributes
 from ..reconcile.policy import number, whole_number
 from ..sources import process_of
+from ..spelling import options_of, refuse_unknown
 from ..stats import Stats
 from ..write import Run
 from .access import Access
@@ -90,6 +92,10 @@ class OtlpReceiver:
         max_journal_bytes: int = 1024 * _MEBIBYTE,
         **options: Any,
     ) -> None:
+        refuse_unknown(
+            "OtlpReceiver()", options, {*options_of(OtlpReceiver), *options_of(WandbMetricExporter)}
+        )
+        resolve(**{name: value for name, value in options.items() if name != "clock"})
         self._access = Access(host, token, certificate, private_key, client_ca, insecure)
         self._run = run
         self._port = _port("port", port)

@@ -9,6 +9,7 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
 
 from ..attributes import STEP, parse_step
 from ..decode.otlp_points import OVERFLOW, value_of, why_unusable
+from ..plural import count_of
 
 _REASONS = 5
 
@@ -40,7 +41,7 @@ def answer_to(request: ExportMetricsServiceRequest) -> ExportMetricsServiceRespo
     response = ExportMetricsServiceResponse()
     if rejected:
         response.partial_success.rejected_data_points = rejected
-        more = f"; and {len(reasons) - _REASONS} reasons more" if len(reasons) > _REASONS else ""
+        more = f"; and {count_of(len(reasons) - _REASONS, 'more reason')}" if len(reasons) > _REASONS else ""
         response.partial_success.error_message = "; ".join(list(reasons)[:_REASONS]) + more
     return response
 

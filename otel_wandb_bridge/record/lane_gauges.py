@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from numbers import Real
 from typing import Any
 
-from opentelemetry.metrics import CallbackOptions, Meter, Observation, get_meter
+from opentelemetry.metrics import CallbackOptions, Instrument, Meter, Observation, get_meter
 
 from ..attributes import LANE_SCOPE
 from ..records import Bundle, Sample
@@ -40,6 +40,8 @@ class LaneGauges:
 
     def __init__(self, meter: Meter) -> None:
         self._meter = meter
+        self.instruments: list[Instrument] = []
+        """Those that were made."""
         self._waiting: dict[str, float] = {}
         self._latest: dict[str, float] = {}
         self._is_full = False
@@ -79,7 +81,7 @@ class LaneGauges:
                     new.append(name)
                 self._latest[name] = number
         for name in new:
-            self._meter.create_observable_gauge(name, [self._observe(name)])
+            self.instruments.append(self._meter.create_observable_gauge(name, [self._observe(name)]))
 
     def after_fork(self) -> None:
         """In a forked child: a thread that is not there any more may have held the lock."""

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from opentelemetry.sdk.metrics.export import MetricExporter, MetricExportResult
 
 from ..ledger import Ledger
+from ..plural import count_of
 from .parcels import Parcel
 
 _logger = logging.getLogger("otel_wandb_bridge")
@@ -109,7 +110,7 @@ class Outbox:
                 self._ledger.say_once(
                     "shed",
                     "the end",
-                    f"{left} samples were not acknowledged by the receiver in time; they are lost",
+                    f"not acknowledged by the receiver in time, and lost: {count_of(left, 'sample')}",
                 )
             self._changed.notify_all()
         self._hurry.set()

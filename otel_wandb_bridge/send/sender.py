@@ -20,6 +20,7 @@ from opentelemetry.sdk.resources import Resource
 
 from ..attributes import OWN_SCOPE
 from ..ledger import Ledger
+from ..plural import count_of
 from ..process_resource import process_attributes
 from ..record import INSTRUMENTS, TEMPORALITY, DirectLane, Intake, StepAggregation, say_uncollectable
 from ..record.sdk import readers_of
@@ -236,7 +237,8 @@ class Sender(MetricExporter):
         self.collect()
         if not self.force_flush(self._left_of(EXIT_SECONDS) * 1e3):
             left = self._outbox.waiting
-            self._ledger.say_once("shed", "the end", f"{left} samples are not acknowledged by the receiver")
+            text = f"not acknowledged by the receiver: {count_of(left, 'sample')}"
+            self._ledger.say_once("shed", "the end", text)
 
     def _left_of(self, seconds: float) -> float:
         """What is left of the time that the end of the program may take, counted from the first call."""

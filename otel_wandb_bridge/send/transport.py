@@ -4,9 +4,10 @@ import os
 from collections.abc import Mapping
 from importlib import import_module
 from typing import Any
-from urllib.parse import urlsplit
 
 from opentelemetry.sdk.metrics.export import MetricExporter
+
+from ..shared_options import base_url
 
 GRPC = "grpc"
 HTTP = "http/protobuf"
@@ -28,10 +29,11 @@ def exporter_to(
         kwargs: Handed on to the exporter.
 
     Raises:
-        TypeError, ValueError: for an endpoint or protocol that cannot be used.
+        TypeError, ValueError: for an endpoint, protocol or headers that cannot be used.
         ModuleNotFoundError: the exporter is not installed, with the command that installs it.
     """
-    url = checked(endpoint)
+    url = base_url(endpoint)
+    _check_headers(headers)
     chosen = protocol or next(filter(None, map(os.environ.get, _PROTOCOL_VARIABLES)), HTTP)
     if chosen == HTTP:
         module, extra = "http", "worker"
@@ -55,21 +57,15 @@ def exporter_to(
     return exporter
 
 
-def checked(endpoint: Any) -> str:
-    """Return `endpoint`, a base URL, without a slash at its end.
-
-    Raises:
-        TypeError, ValueError: with what came and what is expected.
-    """
-    expected = "endpoint must be the base URL of the receiver, such as 'http://rank0:4318'"
-    if not isinstance(endpoint, str):
-        raise TypeError(f"{expected}; got {endpoint!r}")
-    try:
-        parts = urlsplit(endpoint.strip())
-        usable = parts.scheme in ("http", "https") and bool(parts.hostname)
-        _ = parts.port
-    except ValueError:
-        usable = False
-    if not usable:
-        raise ValueError(f"{expected}; got {endpoint!r}")
-    return endpoint.strip().rstrip("/")
+def _check_headers(headers: Any) -> None:
+    """Say what is expected, and no value of what came: it may be a secret."""
+    expected = "headers must map names to texts, such as {'authorization': 'Bearer …'}"
+    if headers is None:
+        return
+    if not isinstance(headers, Mapping):
+        raise TypeError(f"{expected}; got an object of type {type(headers).__name__}")
+    for name, value in headers.items():
+        if not isinstance(name, str):
+            raise TypeError(f"{expected}; got a name of type {type(name).__name__}")
+        if not isinstance(value, str):
+            raise TypeError(f"{expected}; got a value of type {type(value).__name__} for {name!r}")

@@ -149,7 +149,9 @@ class WandbCalls:
             self._move(bundle.step)
         if call.commit is False:
             self._partial = bundle
-            logger.debug("commit=False from %s: %d values wait for the next call", source, len(bundle.values))
+            logger.debug(
+                "commit=False from %s: values that wait for the next call: %d", source, len(bundle.values)
+            )
             return sealed
         self._count = _counted(self._count, None, call.commit)
         self._place(bundle)

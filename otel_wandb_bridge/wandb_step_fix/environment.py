@@ -1,6 +1,7 @@
 """Options of `patch_wandb_log` where nobody calls it."""
 
 import os
+from collections.abc import Mapping
 from typing import Any
 
 from .routes import Settings
@@ -9,7 +10,7 @@ BUFFER_SIZE = "WANDB_STEP_FIX_BUFFER_SIZE"
 FLUSH_INTERVAL = "WANDB_STEP_FIX_FLUSH_INTERVAL"
 
 
-def options_in_environment() -> dict[str, Any]:
+def options_in_environment(environ: Mapping[str, str] = os.environ) -> dict[str, Any]:
     """`buffer_size` and `flush_interval`; the exporter reads its own variables (`OTEL_WANDB_HOLD`, ...).
 
     Raises:
@@ -20,7 +21,7 @@ def options_in_environment() -> dict[str, Any]:
         (BUFFER_SIZE, "buffer_size", int),
         (FLUSH_INTERVAL, "flush_interval", float),
     ):
-        text = os.environ.get(variable, "").strip()
+        text = environ.get(variable, "").strip()
         if text:
             try:
                 options[option] = parse(text)

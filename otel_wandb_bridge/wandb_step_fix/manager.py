@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from opentelemetry.context import get_current
 
 from ..attributes import parse_step
+from ..plural import count_of
 from ..record import set_step
 from ..record.ambient import text_of
 from ..record.clock import STEP_CLOCK
@@ -150,7 +151,8 @@ def _say_what_is_left() -> None:
     atexit.unregister(_say_what_is_left)
     left = sum(len(call.values) for _, call in _early)
     if left:
-        logger.warning("there was no run (no wandb.init): %d values are lost", left)
+        lost = count_of(left, "value is lost", "values are lost")
+        logger.warning("there was no run (no wandb.init): %s", lost)
 
 
 def _send_to(run: Any, settings: Settings, call: Waiting | _Announcement) -> None:

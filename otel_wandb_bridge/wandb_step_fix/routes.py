@@ -9,7 +9,6 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import asdict
-from difflib import get_close_matches
 from typing import Any
 
 from opentelemetry.sdk.metrics import MeterProvider
@@ -22,6 +21,7 @@ from ..options import known_options, resolve
 from ..record import DirectLane
 from ..record.lane_gauges import global_gauges
 from ..resource import run_resource
+from ..spelling import refuse_unknown
 from ..stats import Stats, stats_of
 from ..write import before_finish, is_of_another_process, next_step
 from ..write.traffic import learn_step, log_whole
@@ -58,12 +58,7 @@ class Settings:
             )
         self.buffer_size = buffer_size
         self.flush_interval = float(flush_interval)
-        unknown = [name for name in options if name not in known_options()]
-        if unknown:
-            known = sorted(("buffer_size", "flush_interval", *known_options()))
-            close = get_close_matches(unknown[0], known, 1)
-            hint = f" (did you mean {close[0]!r}?)" if close else ""
-            raise TypeError(f"unknown option {unknown[0]!r}{hint}; known are {', '.join(known)}")
+        refuse_unknown("wandb_step_fix", options, ("buffer_size", "flush_interval", *known_options()))
         self.options = {"max_step_jump": MAX_STEP_JUMP, **options}
         self.options["priorities"] = {**PRIORITIES, **(self.options.get("priorities") or {})}
         resolve(**self.options)

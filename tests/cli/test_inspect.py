@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from rich.console import Console
 
 from otel_wandb_bridge.cli import main
-from otel_wandb_bridge.cli.inspect_tables import tables
+from otel_wandb_bridge.cli.inspect_tables import facts_of, tables
 from otel_wandb_bridge.inspection import History, StoredRun, read_run
 
 WRITE = """
@@ -74,14 +74,14 @@ def test_a_run_of_the_bridge_passes_the_check(runs):
 def test_calls_that_w_and_b_threw_away_fail_the_check(runs):
     """Its own log tells, even where the rows look well."""
     result = inspect(runs["plain"], "--check")
-    assert (1, True) == (result.exit_code, "W&B threw away 1 calls of log" in result.output)
+    assert (1, True) == (result.exit_code, "W&B threw away 1 call of log," in result.output)
 
 
 def test_a_late_row_fails_the_check_unless_late_rows_are_fine(runs):
     """It comes after higher steps, and its step is in two rows; no value is there twice."""
     result = inspect(runs["late"], "--check")
     assert 1 == result.exit_code
-    assert "1 rows came after a row of a higher global_step: 2" in result.output
+    assert "1 row came after a row of a higher global_step: 2" in result.output
     assert 0 == inspect(runs["late"], "--check", "--late-ok").exit_code
 
 
@@ -120,6 +120,48 @@ def test_of_very_many_sources_some_are_shown_and_the_rest_counted():
         console.print(tables(stored, []))
     assert (True, False) == tuple(name in captured.get() for name in ("source 29", "source 30"))
     assert "… and 10 more sources: --json has all" in captured.get()
+
+
+def test_sources_with_long_names_are_cut_in_the_tables_and_whole_for_programs():
+    """One line each, in 80 columns."""
+    names = [f"trainer/rank_{rank}/6f1c0e3a-9d5f-4c61-8a51-0242ac12000{rank}/reward" for rank in range(2)]
+    sources = {name: {"step": 1_000_000} for name in names}
+    stored = StoredRun(Path("run"), History([], "global_step"), config={"otel": {"sources": sources}})
+    console = Console(width=80)
+    with console.capture() as captured:
+        console.print(tables(stored, []))
+    assert "trainer/rank_1/6f1c0e3a…/reward  1,000,000" in captured.get()
+    assert "shortened: --json has them whole" in captured.get()
+    assert set(names) == set(facts_of(stored, [])["sources"])
+
+
+@pytest.fixture
+def unfinished(runs, tmp_path):
+    """A run as a kill leaves it: its file ends before the record of its end."""
+    whole = runs["bridged"].read_bytes()
+    for size in range(len(whole), 0, -1):
+        path = tmp_path / "run-killed.wandb"
+        path.write_bytes(whole[:size])
+        if read_run(path).exit_code is None:
+            return path
+    raise AssertionError("a finished run says so")
+
+
+def test_a_run_that_is_not_finished_fails_the_check_unless_that_is_fine(unfinished):
+    """Its last rows may be missing, and nobody could tell."""
+    result = inspect(unfinished, "--check")
+    assert 1 == result.exit_code
+    assert "not finished: killed, or still running" in result.stdout
+    assert "the run is not finished: it was killed, or is still running" in result.output
+    assert "--unfinished-ok" in result.output
+    passed = inspect(unfinished, "--check", "--unfinished-ok")
+    assert (0, True) == (passed.exit_code, "not finished: killed, or still running" in passed.stdout)
+    assert json.loads(inspect(unfinished, "--json").stdout)["finished"] is False
+
+
+def test_a_finished_run_says_so_to_programs(runs):
+    """Whatever it was finished with."""
+    assert json.loads(inspect(runs["bridged"], "--json").stdout)["finished"] is True
 
 
 def test_keys_are_chosen_by_pattern_and_drawn(runs):

@@ -93,8 +93,11 @@ def test_a_receiver_that_was_killed_goes_on_with_its_run(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["--host", "0.0.0.0"], "insecure"),
-        (["--certificate", "a.pem"], "private_key"),
+        (["--host", "0.0.0.0"], "--host 0.0.0.0 can be reached"),
+        (["--host", "0.0.0.0"], "or say --insecure"),
+        (["--certificate", "a.pem"], "--certificate and --private-key go together"),
+        (["--client-ca", "a.pem"], "--client-ca needs --certificate and --private-key"),
+        (["--token", " "], "--token must not be empty"),
         (["--port", "70000"], "70000"),
     ],
 )
@@ -128,7 +131,7 @@ def test_the_view_shows_who_is_behind():
             "newest_step": 1_050,
             "sources": {
                 "train/rank_0/a/trainer": {"step": 1_050, "lag": 0},
-                "train/rank_1/b/trainer": {"step": 42, "lag": 1_008},
+                f"train/rank_1/{'b' * 8}-0d77-4f8e-9a3b-0242ac120002/trainer": {"step": 42, "lag": 1_008},
             },
         }
 
@@ -142,5 +145,5 @@ def test_the_view_shows_who_is_behind():
     assert "200 a second" in text
     assert "step: 1" in text
     assert "watermark 41, newest step 1,050" in text
-    assert text.index("rank_1") < text.index("rank_0")
+    assert text.index("train/rank_1/bbbbbbbb…/trainer") < text.index("rank_0")
     assert "1,008" in text

@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from otel_wandb_bridge.cli import main
-from otel_wandb_bridge.doctor import Finding, environment
+from otel_wandb_bridge.doctor import Finding
 from otel_wandb_bridge.doctor.installation import look_at_installation
 
 
@@ -105,6 +105,108 @@ def test_a_provider_without_the_bridge_is_trouble(examine):
     assert "no bridge writes it" in found["run"].text
 
 
+WITHOUT_A_PROVIDER = """
+    import wandb
+    from opentelemetry import metrics
+    from otel_wandb_bridge import WandbMetricExporter, configure
+
+    run = wandb.init(project="demo")
+    {bridge}
+    metrics.get_meter("trainer").create_gauge("train.loss").set(0.5)
+    metrics.get_meter("trainer").create_observable_gauge("gpu.memory")
+    run.finish()
+    """
+
+
+@pytest.mark.parametrize(
+    ("bridge", "mend"),
+    [
+        ("", "call configure(run)"),
+        ("configure(run, set_global=False)", "leave set_global=False out"),
+        ("exporter = WandbMetricExporter(run)", "metrics.set_meter_provider(provider)"),
+    ],
+)
+def test_instruments_without_a_global_provider_are_trouble(examine, bridge, mend):
+    """They record nothing; each is named, with what makes a provider global here."""
+    found = examine(WITHOUT_A_PROVIDER.format(bridge=bridge), code=1)["meter provider"]
+    assert ("trouble", True) == (found.state, mend in found.mend)
+    assert "2 instruments of metrics.get_meter() (gpu.memory, train.loss) can record nothing" in found.text
+
+
+def test_a_bridge_of_its_own_provider_is_no_trouble(examine):
+    """Where all instruments come from it; those of the drop-in and of the SDK itself are nobody's mistake."""
+    found = examine(
+        """
+        import wandb
+        from opentelemetry import trace
+        from opentelemetry.sdk.trace import TracerProvider
+        from otel_wandb_bridge import configure
+        from otel_wandb_bridge.wandb_step_fix import patch_wandb_log
+
+        TracerProvider()
+        patch_wandb_log()
+        with wandb.init(project="demo") as run:
+            wandb.log({"reward": 1}, step=0)
+        with wandb.init(project="demo") as run:
+            bridge = configure(run, set_global=False)
+            bridge.meter_provider.get_meter("trainer").create_gauge("loss").set(0.5, {"step": 0})
+            bridge.force_flush()
+        run = wandb.init(project="demo")
+        """
+    )
+    assert "fine" == found["meter provider"].state
+
+
+def test_beside_the_drop_in_alone_instruments_that_record_nothing_are_a_note(examine):
+    """They may be a library's, which nobody wants to see."""
+    found = examine(
+        """
+        import wandb
+        from opentelemetry import metrics
+        from otel_wandb_bridge.wandb_step_fix import patch_wandb_log
+
+        patch_wandb_log()
+        metrics.get_meter("library").create_counter("requests")
+        wandb.init(project="demo")
+        wandb.log({"reward": 1}, step=0)
+        """
+    )["meter provider"]
+    assert ("note", True) == (found.state, "1 instrument of metrics.get_meter() (requests) can" in found.text)
+    assert found.mend.startswith("call configure(run)")
+
+
+@pytest.mark.parametrize("end", ["", "run.finish()"])
+def test_calls_that_w_and_b_threw_away_are_counted(examine, end):
+    """Those of all runs of the program, also after the first; with what mends it."""
+    found = examine(
+        f"""
+        import wandb
+
+        with wandb.init(project="demo") as run:
+            run.log({{"loss": 1}}, step=0)
+        run = wandb.init(project="demo")
+        for step in (5, 4, 6, 3):
+            wandb.log({{"loss": 1}}, step=step)
+        {end}
+        """,
+        code=1,
+    )["thrown away"]
+    assert "2 calls of log of run " in found.text
+    assert ("trouble", True) == (found.state, "WANDB_STEP_FIX_ENABLED=true" in found.mend)
+
+
+def test_where_nothing_was_thrown_away_nothing_is_said_of_it(examine):
+    """Steps rise."""
+    source = """
+        import wandb
+
+        run = wandb.init(project="demo")
+        for step in range(3):
+            wandb.log({"loss": 1}, step=step)
+        """
+    assert "thrown away" not in examine(source)
+
+
 def test_views_that_are_missing_from_somebody_elses_provider_are_named(examine):
     """With where they belong."""
     found = examine(
@@ -167,7 +269,7 @@ def test_what_was_lost_or_late_is_named_with_its_mend(examine):
         """,
         code=1,
     )
-    assert "1 samples (step 1)" in found["rejected"].text
+    assert "1 sample (step 1)" in found["rejected"].text
     assert ("(slow 1)" in found["late"].text, "raise hold" in found["late"].mend) == (True, True)
 
 
@@ -175,49 +277,6 @@ def test_a_program_that_fails_is_looked_into_all_the_same(examine):
     """Its traceback is printed, and the exit code is 1."""
     assert "ZeroDivisionError" in examine("1 / 0", code=1)["program"].text
     assert "exit code 3" in examine("raise SystemExit(3)", code=1)["program"].text
-
-
-def test_variables_that_cannot_be_used_or_are_misspelt_are_named(monkeypatch):
-    """The one as trouble, the other with what was meant; secrets are not shown."""
-    monkeypatch.setenv("OTEL_WANDB_HOLD", "soon")
-    monkeypatch.setenv("OTEL_WANDB_MAXPENDING", "10")
-    monkeypatch.setenv("OTEL_EXPORTER_OTLP_HEADERS", "authorization=secret")
-    monkeypatch.setenv("OTEL_SDK_DISABLED", "true")
-    found = {each.about: each for each in environment.look_at_environment()}
-    assert "OTEL_WANDB_HOLD='soon': expected a number" in found["options"].text
-    assert "did you mean OTEL_WANDB_MAX_PENDING?" == found["OTEL_WANDB_MAXPENDING"].mend
-    assert "OTEL_EXPORTER_OTLP_HEADERS is set" in found["environment"].text
-    assert "secret" not in found["environment"].text
-    assert "trouble" == found["OTEL_SDK_DISABLED"].state
-
-
-def test_a_start_up_that_fails_for_the_sake_of_traces_or_logs_is_trouble(monkeypatch):
-    """OpenTelemetry's own distro wants an OTLP exporter for them, and sets up nothing without it."""
-    entry_points = environment.metadata.entry_points
-    monkeypatch.setattr(environment, "is_installed", lambda name: name == "opentelemetry-distro")
-    monkeypatch.setattr(
-        environment.metadata,
-        "entry_points",
-        lambda **asked: () if asked["group"] == "opentelemetry_logs_exporter" else entry_points(**asked),
-    )
-
-    def about(**variables):
-        return {each.about: each for each in environment.look_at_environment(variables)}
-
-    found = about(OTEL_METRICS_EXPORTER="wandb", OTEL_TRACES_EXPORTER="none")
-    assert "trouble" == found["OTEL_LOGS_EXPORTER"].state
-    assert "OTEL_LOGS_EXPORTER=none" in found["OTEL_LOGS_EXPORTER"].mend
-    assert "OTEL_TRACES_EXPORTER" not in found
-    assert "OTEL_LOGS_EXPORTER" not in about(OTEL_METRICS_EXPORTER="wandb", OTEL_LOGS_EXPORTER="console")
-    assert "OTEL_LOGS_EXPORTER" not in about(OTEL_METRICS_EXPORTER="otlp")
-
-
-def test_the_switch_without_its_start_up_file_is_trouble(monkeypatch):
-    """As on PYTHONPATH alone."""
-    monkeypatch.setenv("WANDB_STEP_FIX_ENABLED", "true")
-    monkeypatch.setattr(environment, "start_up_file", lambda: None)
-    found = {each.about: each for each in environment.look_at_environment()}
-    assert "trouble" == found["WANDB_STEP_FIX_ENABLED"].state
 
 
 def test_versions_are_told_and_old_ones_named(monkeypatch):
@@ -228,26 +287,6 @@ def test_versions_are_told_and_old_ones_named(monkeypatch):
     monkeypatch.setattr(installation.metadata, "version", lambda name: "0.9.1")
     found = {each.about: each for each in look_at_installation()}
     assert ("trouble", 'pip install "wandb>=0.18"') == (found["wandb"].state, found["wandb"].mend)
-
-
-def test_a_journal_of_a_killed_run_is_pointed_at(monkeypatch, tmp_path):
-    """And who completes the run; one that is in use, or of no use, too."""
-    from otel_wandb_bridge.journal.file import CLEAN, RUN
-    from otel_wandb_bridge.journal.tail_file import TailFile
-
-    def found():
-        return {each.about: each for each in environment.look_at_environment()}["journal"]
-
-    path = tmp_path / "tail.journal"
-    monkeypatch.setenv("OTEL_WANDB_JOURNAL", str(path))
-    assert ("fine", True) == (found().state, "none yet" in found().text)
-    file = TailFile(path)
-    file.begin({RUN: "abc", CLEAN: False}, ["[1]"])
-    assert ("fine", True) == (found().state, "a program uses it" in found().text)
-    file.close()
-    assert ("note", True) == (found().state, "id='abc', resume='allow'" in found().mend)
-    path.write_text("dear diary, " * 100)
-    assert ("note", True) == (found().state, "set aside" in found().text)
 
 
 def test_without_a_script_it_looks_at_installation_and_environment():

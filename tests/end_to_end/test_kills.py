@@ -79,7 +79,7 @@ sys.exit(3)
     assert (True, True) == (facts["quick"], facts["conserved"])
     assert 3 * (100 - facts["rows"]) == facts["lost"]
     ours = [line for line in outcome.err.splitlines() if "samples are lost" in line]
-    assert [f"{facts['lost']} samples are lost"] == [line.rpartition(": ")[2] for line in ours]
+    assert [f"{facts['lost']:,} samples are lost"] == [line.rpartition(": ")[2] for line in ours]
 
 
 def test_after_a_service_was_killed_a_new_run_is_followed(run_script):

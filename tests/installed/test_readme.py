@@ -62,8 +62,11 @@ def inspect(block, run):
 
 
 def doctor(block, run):
-    output = ended_well(run(block)).stdout
-    assert 2 == len(re.findall(r"^fine +otel-wandb-bridge +\d", output, re.M))
+    done = run(block)  # of a job that loses values both ways
+    assert 1 == done.returncode
+    assert 2 == len(re.findall(r"^fine +otel-wandb-bridge +\d", done.stdout, re.M))
+    assert ["meter provider", "thrown away"] == re.findall(r"^trouble +(\w+ \w+)", done.stdout, re.M)
+    ended_well(run(block, WANDB_STEP_FIX_ENABLED="true"))
 
 
 def make_test(block, run):
@@ -107,10 +110,12 @@ def test_uv_installs_it_too(uv_run, tmp_path):
 
 
 def test_a_checkout_can_be_installed_and_shows_the_demo(run, tmp_path):
-    """By the two commands that the text names for it."""
-    assert {"pip install .", "make demo"} <= {*INLINE}
+    """By the commands that the text names for it."""
+    assert {"pip install .", "pip install '.[inspect]'", "make demo"} <= {*INLINE}
     ended_well(run("make demo", directory=ROOT, ARGS=f"--steps 20 --no-plot --dir {tmp_path}"))
     ended_well(run("pip install . && otel-wandb --version", directory=ROOT, PIP_CONSTRAINT=os.devnull))
+    ended_well(run("pip install '.[inspect]'", directory=ROOT, PIP_CONSTRAINT=os.devnull))
+    assert "yes" in ended_well(run("python -c 'import matplotlib, sparklines; print(\"yes\")'")).stdout
 
 
 def test_the_tests_that_take_their_time_are_found(run):
@@ -122,6 +127,12 @@ def test_the_tests_that_take_their_time_are_found(run):
 def test_no_command_is_left_out():
     """Neither of a block nor of the text: those tried above, and names of commands that a block has."""
     assert [*TRIALS] == [block.splitlines()[0] for block in BLOCKS]
-    tried = {"uv pip install otel-wandb-bridge", "pip install .", "make demo", "make test-long"}
+    tried = {
+        "uv pip install otel-wandb-bridge",
+        "pip install .",
+        "pip install '.[inspect]'",
+        "make demo",
+        "make test-long",
+    }
     lines = {line for block in BLOCKS for line in block.splitlines()}
     assert set() == {*INLINE} - tried - lines

@@ -19,7 +19,8 @@ from receiver_double import attributes_of
 from otel_wandb_bridge import configure, step_aggregation, training_step
 from otel_wandb_bridge.reader import BridgeReader
 from otel_wandb_bridge.send import Sender
-from otel_wandb_bridge.send.transport import checked, exporter_to
+from otel_wandb_bridge.send.transport import exporter_to
+from otel_wandb_bridge.shared_options import base_url
 
 # Those of 1.28, which the lowest SDK goes with, cannot encode exemplars without a span.
 pytest.importorskip("opentelemetry.exporter.otlp.proto.http", reason="a worker needs exporters from 1.29")
@@ -148,7 +149,7 @@ def test_what_could_not_be_sent_is_counted(monkeypatch, caplog):
     assert 51 == stats.shed
     assert (0, 0) == (stats.sent, stats.pending)
     assert stats.is_conserved()
-    assert "samples were not acknowledged" in caplog.text
+    assert "not acknowledged by the receiver in time" in caplog.text
     bridge.log({"key": 1.0}, step=2)
     loss.set(1.0, {"step": 60})
     assert bridge.stats().is_conserved()
@@ -321,8 +322,8 @@ def test_an_endpoint_that_cannot_be_used_is_refused_with_what_came(endpoint):
 
 def test_an_endpoint_is_a_base_url():
     """With or without a slash, or the whole path of the metrics."""
-    assert "http://rank0:4318" == checked(" http://rank0:4318/ ")
-    assert "https://rank0" == checked("https://rank0")
+    assert "http://rank0:4318" == base_url(" http://rank0:4318/ ")
+    assert "https://rank0" == base_url("https://rank0")
 
 
 @pytest.mark.parametrize("protocol", ["http", "http/json", "udp"])
@@ -330,6 +331,14 @@ def test_a_protocol_that_is_not_supported_is_refused(protocol):
     """By name."""
     with pytest.raises(ValueError, match="protocol must be"):
         exporter_to("http://rank0:4318", protocol=protocol)
+
+
+@pytest.mark.parametrize("headers", ["authorization=secret", ["a"], {"a": 1}, {1: "a"}])
+def test_headers_that_are_no_mapping_of_texts_are_refused(headers):
+    """With what came, but for a text: it may be a secret."""
+    with pytest.raises(TypeError, match="headers must map names to texts, such as") as refused:
+        exporter_to("http://rank0:4318", headers=headers)
+    assert "secret" not in str(refused.value)
 
 
 def test_what_a_worker_cannot_decide_is_refused_by_name(receiver):

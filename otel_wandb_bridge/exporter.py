@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Mapping
 
 from . import options
 from .decode import Naming
-from .flushing import Flushing
+from .flush.flushing import Flushing
 from .records import Sample
 from .runtime.uninterrupted import uninterrupted
 from .spelling import refuses_unknown

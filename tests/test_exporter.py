@@ -10,8 +10,8 @@ from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
 from opentelemetry.sdk.metrics.view import ExplicitBucketHistogramAggregation, View
 
 from otel_wandb_bridge import WandbMetricExporter, set_step, training_step
+from otel_wandb_bridge.flush.pipeline import Pipeline
 from otel_wandb_bridge.options import resolve
-from otel_wandb_bridge.pipeline import Pipeline
 from otel_wandb_bridge.records import Sample
 from otel_wandb_bridge.sources import Process
 from otel_wandb_bridge.testing import FakeClock, FakeRun

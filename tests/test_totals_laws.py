@@ -7,8 +7,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from otel_wandb_bridge.flush.pipeline import Pipeline
 from otel_wandb_bridge.options import resolve
-from otel_wandb_bridge.pipeline import Pipeline
 from otel_wandb_bridge.records import Kind, Sample
 from otel_wandb_bridge.sources import Process
 from otel_wandb_bridge.testing import FakeClock, FakeRun

@@ -9,7 +9,8 @@ from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
 from opentelemetry.sdk.metrics.view import View
 
-from otel_wandb_bridge import WandbMetricExporter, flushing, step_views
+from otel_wandb_bridge import WandbMetricExporter, step_views
+from otel_wandb_bridge.flush import flushing
 from otel_wandb_bridge.reader import BridgeReader
 from otel_wandb_bridge.testing import FakeRun
 

@@ -17,8 +17,8 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
 
 from ..decode.otlp import OtlpDecoder, Received
 from ..exporter import WandbMetricExporter
+from ..flush.pipeline import Pipeline
 from ..journal.file import CLEAN
-from ..pipeline import Pipeline
 from ..plural import count_of
 from ..records import Sample
 from .body import Refused, parse_protobuf

@@ -7,14 +7,14 @@ import weakref
 from collections.abc import Callable
 from contextlib import suppress
 
+from ..record.clock import STEP_CLOCK
+from ..runtime.exit import before_exit
+from ..runtime.flush_lock import FlushLock
+from ..runtime.signals import protect, release
+from ..runtime.uninterrupted import uninterrupted
+from ..runtime.weakly import weakly
+from ..write import INTERRUPTED, Run, before_finish
 from .pipeline import Pipeline
-from .record.clock import STEP_CLOCK
-from .runtime.exit import before_exit
-from .runtime.flush_lock import FlushLock
-from .runtime.signals import protect, release
-from .runtime.uninterrupted import uninterrupted
-from .runtime.weakly import weakly
-from .write import INTERRUPTED, Run, before_finish
 
 _logger = logging.getLogger("otel_wandb_bridge")
 _all: "weakref.WeakSet[Lifecycle]" = weakref.WeakSet()

@@ -5,10 +5,10 @@ import threading
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from ..record import say_uncollectable
+from ..records import Sample
+from ..runtime.flush_lock import FlushLock
 from .pipeline import Pipeline
-from .record import say_uncollectable
-from .records import Sample
-from .runtime.flush_lock import FlushLock
 
 _logger = logging.getLogger("otel_wandb_bridge")
 

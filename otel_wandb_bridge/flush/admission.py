@@ -3,10 +3,10 @@
 import logging
 from collections.abc import Callable, Iterable, Iterator
 
-from .ledger import Ledger
-from .records import Bundle, Kind, Sample
-from .sources import Process, Source
-from .write import RunTarget
+from ..ledger import Ledger
+from ..records import Bundle, Kind, Sample
+from ..sources import Process, Source
+from ..write import RunTarget
 
 
 class Admission:

@@ -14,14 +14,10 @@ from opentelemetry.sdk.metrics.export import (
     MetricsData,
 )
 
-from .attributes import OWN_SCOPE
-from .committing import Committing
-from .decode import Decoder, Descriptions, TraceIds
-from .entrances import Entrances
-from .lifecycle import Lifecycle, is_any_bound
-from .options import Options
-from .pipeline import Pipeline
-from .record import (
+from ..attributes import OWN_SCOPE
+from ..decode import Decoder, Descriptions, TraceIds
+from ..options import Options
+from ..record import (
     TEMPORALITY,
     DirectLane,
     HeardOnce,
@@ -30,17 +26,21 @@ from .record import (
     collect_what_can_be,
     may_be_uncollectable,
 )
+from ..resource import Announcer, described
+from ..runtime.flush_lock import FlushLock
+from ..runtime.flusher import Flusher
+from ..runtime.signals import tidy
+from ..runtime.uninterrupted import is_within, start, uninterrupted
+from ..selfmetrics import SelfMetrics, data_points_in
+from ..sources import Process
+from ..stats import Stats, stats_of
+from ..verdict import Strictness
+from ..write import Run
+from .committing import Committing
+from .entrances import Entrances
+from .lifecycle import Lifecycle, is_any_bound
+from .pipeline import Pipeline
 from .refusals import Refusals
-from .resource import Announcer, described
-from .runtime.flush_lock import FlushLock
-from .runtime.flusher import Flusher
-from .runtime.signals import tidy
-from .runtime.uninterrupted import is_within, start, uninterrupted
-from .selfmetrics import SelfMetrics, data_points_in
-from .sources import Process
-from .stats import Stats, stats_of
-from .verdict import Strictness
-from .write import Run
 
 _logger = logging.getLogger("otel_wandb_bridge")
 _CAREFUL_SECONDS = 2.0

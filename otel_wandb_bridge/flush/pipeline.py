@@ -7,21 +7,21 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
+from ..ledger import Ledger
+from ..options import Options
+from ..plural import count_of
+from ..reconcile import Reconciler
+from ..reconcile.refusal import reject
+from ..reconcile.standing import Standing, standing_of
+from ..records import Bundle, Row, Sample
+from ..runtime.pacer import Pacer
+from ..sources import Process
+from ..verdict import Verdict
+from ..write import Run, RunTarget, RunWriter, tell
 from .admission import Admission
 from .deferral import ALL, Deferral, measured_at
 from .entrance import Memory
 from .journaling import Journaling
-from .ledger import Ledger
-from .options import Options
-from .plural import count_of
-from .reconcile import Reconciler
-from .reconcile.refusal import reject
-from .reconcile.standing import Standing, standing_of
-from .records import Bundle, Row, Sample
-from .runtime.pacer import Pacer
-from .sources import Process
-from .verdict import Verdict
-from .write import Run, RunTarget, RunWriter, tell
 
 _DEFERRED_SECONDS = 1.0
 _NO_RUN = "there is no run (no wandb.init, or the run is over)"

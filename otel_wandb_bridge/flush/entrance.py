@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-from .records import Row
+from ..records import Row
 
 
 class Entrance(Protocol):

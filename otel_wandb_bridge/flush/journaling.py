@@ -5,16 +5,16 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..ledger import Ledger
+from ..options import Options
+from ..reconcile import Reconciler
+from ..reconcile.open_row import size_of
+from ..records import Bundle, Row, Sample
+from ..write import Run, RunTarget
 from .entrance import Memory
-from .ledger import Ledger
-from .options import Options
-from .reconcile import Reconciler
-from .reconcile.open_row import size_of
-from .records import Bundle, Row, Sample
-from .write import Run, RunTarget
 
 if TYPE_CHECKING:
-    from .journal.tail import TailJournal
+    from ..journal.tail import TailJournal
 
 
 class Journaling:
@@ -127,6 +127,6 @@ class Journaling:
 def _tail_of(options: Options, ledger: Ledger) -> "TailJournal | None":
     if not options.journal:
         return None
-    from .journal.tail import TailJournal  # not where it is not asked for: it brings much along
+    from ..journal.tail import TailJournal  # not where it is not asked for: it brings much along
 
     return TailJournal(Path(options.journal), ledger, options.step_metric)

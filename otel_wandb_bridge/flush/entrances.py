@@ -3,11 +3,11 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from ..reconcile.standing import Standing
+from ..records import Sample
+from ..runtime.flush_lock import FlushLock
 from .entrance import Entrance, Memory
 from .pipeline import Pipeline
-from .reconcile.standing import Standing
-from .records import Sample
-from .runtime.flush_lock import FlushLock
 
 
 class Entrances:

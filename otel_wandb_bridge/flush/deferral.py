@@ -5,7 +5,7 @@ import time
 from bisect import bisect_right
 from collections.abc import Iterator
 
-from .records import Bundle, Sample
+from ..records import Bundle, Sample
 
 ALL = float("inf")
 _SET_BACK_SECONDS = 0.01

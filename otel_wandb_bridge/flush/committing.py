@@ -4,14 +4,14 @@ import time
 from collections.abc import Callable, Collection, Iterator
 from typing import TypeVar
 
-from .options import Options
+from ..options import Options
+from ..record import DirectLane
+from ..record.lane import Entry
+from ..records import Bundle, Sample
+from ..runtime.flush_lock import FlushLock
+from ..runtime.flusher import Flusher
+from ..runtime.uninterrupted import uninterrupted
 from .pipeline import Pipeline
-from .record import DirectLane
-from .record.lane import Entry
-from .records import Bundle, Sample
-from .runtime.flush_lock import FlushLock
-from .runtime.flusher import Flusher
-from .runtime.uninterrupted import uninterrupted
 
 _RETRY_SECONDS = 2.0
 _T = TypeVar("_T")

@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from functools import partial
 from typing import Any
 
@@ -197,8 +198,12 @@ class Flushing(HeardOnce):
         """Whether the rows go to `run` already. Never waits."""
         return self._pipeline.target.run is run and not self._lifecycle.is_shut_down
 
-    def gives_way(self, how: Callable[[], None]) -> None:
-        """Let another exporter have the run, should one be made for it: `how` is to shut this one down."""
+    def gives_way(self, how: Callable[[], AbstractContextManager[None]]) -> None:
+        """Let another exporter have the run, should one be made for it.
+
+        Args:
+            how: Shuts this one down, and keeps others from following it for as long as its context lasts.
+        """
         self._pipeline.target.gives_way = how
 
     def join_job(self, process: Process) -> None:

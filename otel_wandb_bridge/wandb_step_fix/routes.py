@@ -6,8 +6,8 @@ import threading
 import time
 import weakref
 from collections import Counter
-from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from typing import Any
 
@@ -23,7 +23,7 @@ from ..record.lane_gauges import global_gauges
 from ..resource import run_resource
 from ..spelling import refuse_unknown
 from ..stats import Stats, stats_of
-from ..write import before_finish, is_of_another_process, next_step
+from ..write import RunTaken, before_finish, is_of_another_process, next_step
 from ..write.traffic import learn_step, log_whole
 from .calls import Announcements, Waiting, WandbCalls
 from .child import Immediate
@@ -33,6 +33,7 @@ logger = logging.getLogger("wandb_step_fix")
 
 # The step of an environment may leap by millions; a timestamp is still further.
 MAX_STEP_JUMP = 1_000_000_000
+_TAKEOVER_SECONDS = 1.0
 PRIORITIES = {"trainer": 0, "evaluation": 1, "debug": 10}
 
 
@@ -169,6 +170,7 @@ class Routes:
                 pass
             if not is_free:
                 return None
+        began = time.monotonic()
         try:
             while route is None and run not in self._ending and not (is_caught and not self.is_patched):
                 # Before the lock: an exporter that is flushing may want ours, to have a run given way to it.
@@ -176,7 +178,11 @@ class Routes:
                 with self._lock:
                     if is_caught and not self.is_patched:
                         return None
-                    route = self.by_id.get(id(run)) or self._new_route(run, exporter, settings)
+                    try:
+                        route = self.by_id.get(id(run)) or self._new_route(run, exporter, settings)
+                    except RunTaken:  # somebody is in the midst of it; this very thread, in a signal handler
+                        if time.monotonic() > began + _TAKEOVER_SECONDS:
+                            raise
         except Exception:
             logger.exception("wandb.log goes to W&B as it is: there is no bridge for run %r", run)
         return route
@@ -288,13 +294,8 @@ class Routes:
         if run in self._ending or (exporter is not None and not exporter.is_writing(run)):
             return None  # it was shut down meanwhile
         if exporter is None:
-            try:
-                exporter, bridge = _new_bridge(run, settings)
-            except ValueError:
-                if exporter_of(run) is None:
-                    raise
-                return None  # somebody was quicker
-            exporter.gives_way(lambda: self._give_way(run))
+            exporter, bridge = _new_bridge(run, settings)
+            exporter.gives_way(lambda: self._giving_way(run))
         route = Route(run, exporter, settings, bridge)
         if self._take_off is None:
             # First of all: what is logged while the exporters write a last time would come too late for them.
@@ -306,10 +307,13 @@ class Routes:
         )
         return route
 
-    def _give_way(self, run: Any) -> None:
-        route = self.by_id.get(id(run))
-        if route is not None:
-            self._end(route, has_successor=True)
+    @contextmanager
+    def _giving_way(self, run: Any) -> Iterator[None]:
+        with self._gates[run].passed():
+            route = self.by_id.get(id(run))
+            if route is not None:
+                self._end(route, has_successor=True)
+            yield
 
     def _on_finish(self, run: Any) -> None:
         for route in list(self.by_id.values()):

@@ -5,6 +5,7 @@ import os
 import threading
 import weakref
 from collections.abc import Callable, Collection, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from ..ledger import Ledger
@@ -19,6 +20,10 @@ _lock = threading.Lock()
 _owners: "weakref.WeakKeyDictionary[Run, weakref.ReferenceType[RunTarget]]" = weakref.WeakKeyDictionary()
 
 
+class RunTaken(ValueError):
+    """Another exporter of this process writes the run."""
+
+
 class RunTarget:
     """Finds the run and holds on to it until it finishes; one writer per run.
 
@@ -31,7 +36,8 @@ class RunTarget:
 
     Raises:
         TypeError: it is no run.
-        ValueError: the run is finished, or another exporter of this process writes it.
+        RunTaken: another exporter of this process writes it.
+        ValueError: the run is finished.
 
     Thread-safety: none; the pipeline's lock guards it.
     """
@@ -51,8 +57,8 @@ class RunTarget:
         self._follows = run is None
         self._not_ours: Run | None = None
         self._writer: RunWriter | None = None
-        self.gives_way: Callable[[], None] | None = None
-        """What lets go of the run when somebody else wants to write it; None: nobody else may."""
+        self.gives_way: Callable[[], AbstractContextManager[None]] | None = None
+        """What lets go of the run when somebody else wants it, and stays away meanwhile; None: nobody may."""
         self.is_over = False
         """The one run that was given has finished: nothing more can be written."""
         if run is not None:
@@ -141,12 +147,10 @@ class RunTarget:
 
     def _bound(self, run: Run) -> RunWriter:
         other = _owner_of(run)
-        if other is not None and other is not self and other.gives_way is not None:
-            other.gives_way()
-        with _lock:
-            other = _owner_of(run)
-            if other is not None and other is not self:
-                raise ValueError(
+        gives_way = None if other is None or other is self else other.gives_way
+        with nullcontext() if gives_way is None else gives_way(), _lock:
+            if _owner_of(run) not in (None, self):
+                raise RunTaken(
                     f"run {_name(run)} already has a bridge in this process, and two writers would use up "
                     "each other's steps; shut that one down first, or record through it"
                 )

@@ -907,6 +907,41 @@ def test_beside_a_bridge_the_rows_are_the_same(run_program, name):
     assert all(("a" in row) == ("b" in row) for row in run.rows), "both calls of a step are in one row"
 
 
+@pytest.mark.parametrize("moment", ["_owner_of", "watch"])
+def test_what_another_thread_logs_while_a_bridge_takes_the_run_over_goes_through_it(run_program, moment):
+    """When it is about to have it, and when it has: in the row of its step, without a word."""
+    program = f"""
+    from otel_wandb_bridge.write import target
+
+    run = init("taken over")
+    patch_wandb_log(flush_interval=NEVER)
+    run.log({{"a": 1}}, step=1)
+    original, calls = target.{moment}, []
+
+
+    def interrupted(*args):
+        calls.append(1)
+        if len(calls) == moment:
+            thread.start()
+            thread.join(0.5)  # it is to wait
+        return original(*args)
+
+
+    moment = {2 if moment == "_owner_of" else 1}
+    thread = threading.Thread(target=lambda: run.log({{"a": 2}}, step=2))
+    target.{moment} = interrupted
+    bridge = configure(run, export_interval_millis=NEVER * 1e3)
+    thread.join()
+    bridge.log({{"b": 2}}, step=2)
+    report(threads=len(calls), recorded=bridge.stats().recorded)
+    run.finish()
+    """
+    ended = run_program(program).ended_well()
+    assert 2 == ended.facts["recorded"]
+    (row,) = [row for row in ended.runs["taken over"].rows if row.get("global_step") == 2]
+    assert (2, 2) == (row["a"], row["b"])
+
+
 def test_a_run_that_finishes_while_others_log_is_finished_for_them(run_program):
     """Each of their calls is in the file, or raises W&B's own error: nobody goes on logging to a dead run."""
     program = """

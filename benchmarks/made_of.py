@@ -83,6 +83,52 @@ def row(steps: int) -> dict[str, float]:
     }
 
 
+def drain(steps: int) -> dict[str, float]:
+    """What rows of five scalars cost by hand and through `Bridge.log`, in turns: seconds of CPU."""
+    import wandb
+
+    from otel_wandb_bridge import configure
+    from otel_wandb_bridge.write.traffic import Traffic
+
+    spent: list[float] = []
+    Traffic.log_own = _clocked(Traffic.log_own, spent)  # type: ignore[method-assign]
+    values = dict([*_TWENTY.items()][:5])
+    quiet = wandb.Settings(console="off", silent=True)
+    by_hand = wandb.init(mode="offline", settings=quiet, reinit="create_new")
+    bridged = wandb.init(mode="offline", settings=quiet, reinit="create_new")
+    bridge = configure(bridged, export_interval_millis=3_600_000, set_global=False, writer="thread")
+    bridge.log(values, step=0)
+    bridge.force_flush(600_000)
+    total: dict[str, float] = {}
+    turn = max(steps // 8, 1)
+    for first in range(1, steps, turn):
+        for name in ("by hand", "bridge"):
+            spent.clear()
+            threads, core = _by_thread(), _of_children()
+            if name == "by hand":
+                for step in range(first, first + turn):
+                    by_hand.log(values, step=step)
+            else:
+                for step in range(first, first + turn):
+                    bridge.log(values, step=step)
+            calling = _by_thread()["MainThread"] - threads["MainThread"]
+            bridge.force_flush(600_000)
+            after = {each: seconds - threads.get(each, 0.0) for each, seconds in _by_thread().items()}
+            ours = sum(seconds for each, seconds in after.items() if each.startswith(_OURS))
+            sending = sum(after.values()) - ours - after["MainThread"]
+            parts = {"the thread that calls": calling, "W&B: the threads that send": sending}
+            parts["W&B: wandb-core"] = _of_children() - core
+            if name == "bridge":
+                parts["read, reconcile, prepare"] = ours - sum(spent)
+                parts["W&B: `run.log`, in the thread that writes"] = sum(spent)
+            for part, seconds in parts.items():
+                total[f"{name}: {part}"] = total.get(f"{name}: {part}", 0.0) + seconds
+    for run in (by_hand, bridged):
+        run.finish()
+    whole = sum(seconds for part, seconds in total.items() if part.startswith("by hand"))
+    return {"whole": whole, **dict(sorted(total.items(), reverse=True))}
+
+
 def _clocked(method: Any, spent: list[float]) -> Any:
     """The method, noting the CPU seconds of the thread that is in it."""
 

@@ -97,6 +97,7 @@ PROBES: dict[str, tuple[Callable[[int], dict[str, Any]], int, int]] = {
     "startup": (startup, 20, 20),
     "call": (made_of.call, 20_000, 1_000),
     "row": (made_of.row, 4_000, 200),
+    "drain": (made_of.drain, 16_000, 400),
 }
 """By name, with the size of the full run and of the quick one."""
 

@@ -198,7 +198,7 @@ def _long(results: Results) -> Iterator[Verdict]:
         f"W4, until durable: {BridgeLog.name} / `wandb.log`",
         1.1,
         results.ratio("W4", BridgeLog, WandbLog, "seconds"),
-        "W&B's own time for as many rows, and what each costs to prepare; nobody waits for it",
+        "W&B's own time for as many rows, and what each costs to prepare (below); nobody waits for it",
         ".2f",
     )
 

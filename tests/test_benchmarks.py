@@ -48,10 +48,10 @@ def test_a_target_is_judged_by_what_was_measured_and_left_out_where_nothing_was(
     assert "| ≤ 1.10 | 1.20 | **no** |" in report.text(results)
 
 
-@pytest.mark.parametrize("probe", ["call", "row"])
-def test_what_is_made_of_parts_has_their_shares(tmp_path, probe):
+@pytest.mark.parametrize(("probe", "size"), [("call", 50), ("row", 50), ("drain", 800)])
+def test_what_is_made_of_parts_has_their_shares(tmp_path, probe, size):
     """Each part is there, and less than twice the whole."""
-    parts = run("benchmarks.probes", f'["{probe}", 50]', tmp_path)
+    parts = run("benchmarks.probes", f'["{probe}", {size}]', tmp_path)
     results = Results()
     results.add("probe", probe, {**parts})
     whole = parts.pop("whole")

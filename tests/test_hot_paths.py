@@ -20,6 +20,7 @@ from opentelemetry.sdk.metrics.export import (
 )
 
 from otel_wandb_bridge import WandbMetricExporter, step_views
+from otel_wandb_bridge.exporter import exporter_of
 from otel_wandb_bridge.record import DirectLane, Intake, ambient
 from otel_wandb_bridge.testing import FakeRun
 from otel_wandb_bridge.wandb_step_fix import patch_wandb_log, unpatch_wandb_log
@@ -172,6 +173,20 @@ def test_a_row_of_four_calls_takes_few_calls(exporter):
     calls(2)
     assert (calls(200) - calls(100)) / 100 <= 290
     assert exporter.stats().is_conserved()
+
+
+def test_a_flush_of_calls_alone_collects_nothing(tmp_path):
+    """A hot loop has one every hundred calls: a collection of the SDK would cost more than its rows."""
+    patch_wandb_log(flush_interval=NEVER, buffer_size=100_000)
+    try:
+        with wandb.init(mode="offline", dir=tmp_path, settings=wandb.Settings(console="off")) as run:
+            run.log(FIVE, step=0)
+            exporter = exporter_of(run)
+            exporter.force_flush()
+            run.log(FIVE, step=1)
+            assert calls_of(exporter._flush_early) <= 300
+    finally:
+        unpatch_wandb_log()
 
 
 _next_step = iter(range(0, 10**9, 1_000))

@@ -343,12 +343,19 @@ class Flushing(HeardOnce):
             self._flusher.repeat(_CAREFUL_SECONDS)
 
     def _flush_early(self) -> None:
-        exports = self._exports
-        self._collect()
+        exports, began = self._exports, time.time()
+        # A collection is dear. Without one, what is measured from now on must wait for the next flush.
+        is_collected = self._intake.waiting()[0] > 0 or self._flusher.is_periodic
+        if is_collected:
+            self._collect()
+        else:
+            self.entrances.drain()
         with self._lock.held():
-            # Where nothing was new, the reader did not export.
-            is_lane_left = exports == self._exports
-            succeeded = self.committing.take([]) if is_lane_left else self._pipeline.commit()
+            if exports == self._exports:  # the reader did not export, for nothing was new
+                until = None if is_collected else self._pipeline.deferral.cut(began)
+                succeeded = self.committing.take([], until)
+            else:
+                succeeded = self._pipeline.commit()
             self.committing.set_alarm(succeeded)
 
     def _renew(self) -> None:

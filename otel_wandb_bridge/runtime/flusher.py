@@ -65,6 +65,11 @@ class Flusher:
         self._period = seconds
         self.wake_after(seconds)
 
+    @property
+    def is_periodic(self) -> bool:
+        """Whether it flushes every so many seconds, for want of somebody else who would."""
+        return self._period is not None
+
     def stop(self) -> None:
         """End the thread; a flush under way is not waited for."""
         self._stopped = True

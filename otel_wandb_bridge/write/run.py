@@ -2,6 +2,7 @@
 
 import os
 import threading
+import weakref
 from types import ModuleType
 from typing import Any, Protocol
 
@@ -11,6 +12,7 @@ INTERRUPTED = 255
 """The exit code by which W&B marks a run whose program was interrupted (Ctrl-C) as killed."""
 
 _asking: set[int] = set()
+_modes: "weakref.WeakKeyDictionary[Run, str]" = weakref.WeakKeyDictionary()
 
 
 class Run(Protocol):
@@ -62,8 +64,11 @@ def active_run() -> Run | None:
 
 def is_shared(run: Run) -> bool:
     """Whether W&B numbers rows itself and takes no `step=`: `mode="shared"`, and TensorBoard sync."""
-    settings = getattr(run, "settings", None)
-    return getattr(settings, "mode", None) == "shared" or bool(wandb.patched["tensorboard"])
+    mode = _modes.get(run)
+    if mode is None:
+        # W&B copies all settings each time that they are asked for. A run keeps its mode.
+        mode = _modes[run] = str(getattr(getattr(run, "settings", None), "mode", None))
+    return mode == "shared" or bool(wandb.patched["tensorboard"])
 
 
 def is_disabled(run: Run) -> bool:

@@ -92,10 +92,17 @@ def test_a_shared_run_is_not_asked_for_its_step():
     assert (True, 0) == (is_shared(SharedRun()), next_step(SharedRun()))
 
 
+class ResumedRun:
+    starting_step = 7
+
+    def __init__(self, step):
+        self.step = step
+
+
 def test_a_resumed_run_goes_on_where_it_was():
     """W&B says 0 for its step until its first row, so the step at which it was resumed counts too."""
-    assert 7 == next_step(SimpleNamespace(starting_step=7, step=0))
-    assert 9 == next_step(SimpleNamespace(starting_step=7, step=9))
+    assert 7 == next_step(ResumedRun(0))
+    assert 9 == next_step(ResumedRun(9))
 
 
 @pytest.mark.parametrize(

@@ -34,7 +34,7 @@ class Killed:
 
     def __init__(self, path, run, **options):
         self.run = run
-        self.receiver = OtlpReceiver(run, port=0, journal=path, reorder=0.0, **options)
+        self.receiver = OtlpReceiver(run, port=0, journal=path, **{"reorder": 0.0, **options})
 
     def __enter__(self):
         self.receiver.start()
@@ -44,6 +44,9 @@ class Killed:
         receiver = self.receiver
         receiver._server.stop()
         receiver._inlet._is_closing = True
+        intake = receiver._inlet._intake
+        intake._take = intake._settle = lambda _: None
+        intake.stop()
         with receiver.exporter._lock.held():
             receiver.exporter._pipeline.memory = None
             receiver._inlet._journal.abandon()

@@ -83,20 +83,18 @@ def _option(*names: str, **more: Any) -> Callable[[_Command], _Command]:
 def serve(live: bool | None, no_journal: bool, **options: Any) -> None:
     """Receive OTLP metrics of many processes, and write one W&B run.
 
-    Ends with Ctrl-C or SIGTERM: everything that was accepted is written, and the run is finished. Options of
-    the pipeline (hold, expected_sources, …) are taken from their variables, such as OTEL_WANDB_HOLD.
+    Ends with Ctrl-C or SIGTERM: everything that was accepted is written, and the run is finished (status 1:
+    not all could be written). Options of the pipeline (hold, expected_sources, …) are taken from their
+    variables, such as OTEL_WANDB_HOLD.
     """
     require("otel-wandb serve", "receiver", "uvicorn", "starlette", "opentelemetry.proto")
-    from otel_wandb_bridge.receive.memory import unfinished_run
-
     journal = None if no_journal else options["journal"]
     options.pop("journal")
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
     try:
-        if options["run_id"] is None and journal is not None:
-            options["run_id"] = unfinished_run(journal)
+        options["run_id"] = _run_of(journal, options["run_id"])
         run, receiver = _started(journal, options)
     except (ValueError, TypeError, OSError, ImportError) as error:
         raise click.ClickException(str(error)) from None
@@ -113,15 +111,34 @@ def serve(live: bool | None, no_journal: bool, **options: Any) -> None:
     stats = receiver.stats()
     run.finish()
     click.echo(f"{stats.rows} rows, {stats.written} of {stats.recorded} samples written")
+    if stats.shed:
+        sys.exit(1)
+
+
+def _run_of(journal: Path | None, run_id: str | None) -> str | None:
+    """The id of the run to go on with; None: a new run. No run is made for a journal that cannot be used."""
+    from otel_wandb_bridge.receive.memory import unfinished_run
+
+    unfinished = None if journal is None else unfinished_run(journal)
+    if unfinished is not None and run_id not in (None, unfinished):
+        raise ValueError(
+            f"journal {journal} holds what is not yet in run {unfinished!r}, and --id says {run_id!r}; leave "
+            f"that out to go on with {unfinished!r}, or give another --journal"
+        )
+    return run_id or unfinished
 
 
 def _started(journal: Path | None, options: dict[str, Any]) -> tuple[Any, OtlpReceiver]:
     import wandb
 
     from otel_wandb_bridge import OtlpReceiver
+    from otel_wandb_bridge.receive.serving import listening_on
 
     of_run = {name: options.pop(name) for name in ("project", "entity", "name", "run_id")}
-    OtlpReceiver(journal=journal, **options)  # what cannot be used is said before a run is made
+    # What cannot be used is said before a run is made.
+    OtlpReceiver(journal=journal, **options)
+    for port in filter(None, (options["port"], options["grpc_port"])):
+        listening_on(options["host"], port).close()
     run = wandb.init(
         project=of_run["project"],
         entity=of_run["entity"],

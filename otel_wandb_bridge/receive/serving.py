@@ -27,7 +27,7 @@ class HttpServer:
     """
 
     def __init__(self, application: Any, host: str, port: int, tls: dict[str, Any]) -> None:
-        self._socket = _listening(host, port)
+        self._socket = listening_on(host, port)
         self.port: int = self._socket.getsockname()[1]
         """The port that is listened on."""
         config = uvicorn.Config(
@@ -57,7 +57,12 @@ class HttpServer:
         asyncio.run(self._server.serve(sockets=[self._socket]))
 
 
-def _listening(host: str, port: int) -> socket.socket:
+def listening_on(host: str, port: int) -> socket.socket:
+    """A socket that listens.
+
+    Raises:
+        OSError: the address cannot be listened on; with what to do.
+    """
     family, kind, protocol, _, address = socket.getaddrinfo(
         host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
     )[0]

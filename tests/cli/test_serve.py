@@ -2,8 +2,10 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
+import urllib.error
 import urllib.request
 
 import pytest
@@ -58,8 +60,9 @@ class Serving:
             return answer.status
 
     def end(self, how):
-        """Send a signal, and wait for the end: exit code, output, errors."""
-        self.process.send_signal(how)
+        """Send a signal (None: no), and wait for the end: exit code, output, errors."""
+        if how is not None:
+            self.process.send_signal(how)
         out, err = self.process.communicate(timeout=60)
         return self.process.returncode, out, err
 
@@ -106,6 +109,48 @@ def test_what_cannot_be_used_is_said_before_a_run_is_made(tmp_path, monkeypatch,
     assert says in ended.output
     assert "Traceback" not in ended.output
     assert [] == list(tmp_path.iterdir())
+
+
+def test_a_port_that_is_taken_is_said_before_a_run_is_made(tmp_path):
+    """A supervisor that starts it again and again makes no failed run each time."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        serving = Serving(tmp_path, "--port", str(taken.getsockname()[1]))
+        code, _, err = serving.end(None)
+    assert 1 == code
+    assert "choose another port" in err
+    assert [] == [path.name for path in tmp_path.rglob("*run-*")]
+
+
+def test_a_journal_that_holds_more_of_another_run_is_said_before_a_run_is_made(tmp_path):
+    """With the id to go on with."""
+    serving = Serving(tmp_path, "--id", "first")
+    serving.post(request_of(0, 1, 2))
+    serving.end(signal.SIGKILL)
+    code, _, err = Serving(tmp_path, "--id", "second").end(None)
+    assert 1 == code
+    assert "'first'" in err
+    assert [] == [path.name for path in tmp_path.rglob("*run-*-second")]
+    assert 0 == Serving(tmp_path, "--id", "first").end(signal.SIGTERM)[0]
+
+
+def test_what_a_full_disk_kept_out_of_the_run_is_in_the_journal(tmp_path, small_disk):
+    """It says so, ends with 1, and writes it once there is room."""
+    arguments = ["--journal", str(small_disk / "receiver.journal")]
+    serving, status, accepted = Serving(tmp_path, *arguments), 200, 0
+    while status == 200:
+        try:
+            status = serving.post(request_of(*range(accepted, accepted + 100)))
+            accepted += 100
+        except urllib.error.HTTPError as refused:
+            status = refused.code
+    assert 503 == status
+    code, _, err = serving.end(signal.SIGTERM)
+    assert 1 == code
+    assert "start again on it" in err
+    subprocess.run(["mount", "-o", "remount,size=16m", str(small_disk)], check=True)
+    assert 0 == Serving(tmp_path, *arguments).end(signal.SIGTERM)[0]
+    files = sorted((tmp_path / "wandb").glob("offline-run-*/*.wandb"))
+    assert list(range(accepted)) == [row["global_step"] for file in files for row in read_rows(file)]
 
 
 def test_the_view_shows_who_is_behind():

@@ -58,6 +58,16 @@ class Body:
         self._is_empty = True
         self._inflater = zlib.decompressobj(wbits=31) if encoding == "gzip" else None
 
+    def expect(self, length: str) -> None:
+        """Be told the `Content-Length`, before anything is read.
+
+        Raises:
+            Refused: 413 past the limit.
+        """
+        # Compressed bytes may be more than the message: many empty members.
+        if self._inflater is None and length.isdecimal() and int(length) > self._limit:
+            raise self._too_large()
+
     def take(self, chunk: bytes) -> None:
         """Take a chunk in.
 
@@ -90,13 +100,16 @@ class Body:
     def _keep(self, chunk: bytes) -> None:
         self._size += len(chunk)
         if self._size > self._limit:
-            raise Refused(
-                413,
-                f"the request has more than {self._limit} bytes (after decompression); send smaller batches, "
-                "or raise max_body_bytes of the receiver",
-            )
+            raise self._too_large()
         if chunk:
             self._chunks.append(chunk)
+
+    def _too_large(self) -> Refused:
+        return Refused(
+            413,
+            f"the request has more than {self._limit} bytes (after decompression); send smaller batches, "
+            "or raise max_body_bytes of the receiver",
+        )
 
 
 def parse(body: bytes, media_type: str) -> ExportMetricsServiceRequest:

@@ -1,5 +1,6 @@
 """OTLP over HTTP: `POST /v1/metrics`, and what people and load balancers ask besides."""
 
+import asyncio
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -15,6 +16,8 @@ from .body import JSON, PROTOBUF, Accept, Body, Refused, parse
 from .otlp_json import json_of
 
 METRICS_PATH = "/v1/metrics"
+BODY_SECONDS = 120.0
+"""How long a body may take to come."""
 
 
 def application(
@@ -42,12 +45,15 @@ def application(
             if not allows(request.headers.get("authorization")):
                 raise no_entry
             body = Body(request.headers.get("content-encoding", ""), limit)
-            async for chunk in request.stream():
-                body.take(chunk)
+            body.expect(request.headers.get("content-length", ""))
+            await asyncio.wait_for(_read(request, body), BODY_SECONDS)
             response = await run_in_threadpool(_accept, accept, body, media_type)
         except Refused as refused:
             return _refusal(refused, answers_json)
-        except ClientDisconnect:  # nobody reads the answer
+        except asyncio.TimeoutError:
+            slow = Refused(408, f"the body did not come within {BODY_SECONDS:g} s; send smaller batches")
+            return _refusal(slow, answers_json)
+        except (ClientDisconnect, asyncio.CancelledError):  # nobody reads the answer, or the server stops
             return Response(status_code=400)
         return _answer(response, answers_json)
 
@@ -66,6 +72,11 @@ def application(
             Route("/stats", counts),
         ]
     )
+
+
+async def _read(request: Request, body: Body) -> None:
+    async for chunk in request.stream():
+        body.take(chunk)
 
 
 def _accept(accept: Accept, body: Body, media_type: str) -> ExportMetricsServiceResponse:

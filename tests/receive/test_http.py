@@ -3,13 +3,16 @@
 import gzip
 import json
 import socket
+import time
 from urllib.parse import urlsplit
 
 import pytest
 from google.protobuf.json_format import MessageToDict
 from google.rpc.status_pb2 import Status
 from opentelemetry.proto.metrics.v1.metrics_pb2 import Metric
-from otlp_sender import JSON, NOW, SECOND, gauge_of, post, post_gzip, request_of, send, series
+from otlp_sender import JSON, NOW, PROTOBUF, SECOND, gauge_of, post, post_gzip, request_of, send, series
+
+from otel_wandb_bridge import OtlpReceiver
 
 CUT = gzip.compress(b"x" * 99)[:-9]
 VALUES = {0: 0.5, 1: 1.5, 2: 2.5}
@@ -133,6 +136,46 @@ def test_a_sender_that_hangs_up_is_no_trouble(receiver, run, caplog):
     receiver.force_flush()
     assert VALUES == series(run, "loss")
     assert [] == [record for record in caplog.records if record.levelname in ("ERROR", "CRITICAL")]
+
+
+def slow_sender(receiver, length=1000):
+    """A connection that sends three bytes of its body, and then nothing."""
+    url = urlsplit(receiver.endpoint)
+    connection = socket.create_connection((url.hostname, url.port), timeout=20)
+    head = f"POST /v1/metrics HTTP/1.1\r\nHost: x\r\nContent-Type: {PROTOBUF}\r\nContent-Length: {length}"
+    connection.sendall(head.encode() + b"\r\n\r\nabc")
+    return connection
+
+
+def test_a_sender_that_stops_in_the_middle_holds_nobody_up_and_is_let_go(receiver, run, monkeypatch):
+    """Others are answered meanwhile; it is told that it took too long."""
+    monkeypatch.setattr("otel_wandb_bridge.receive.http.BODY_SECONDS", 0.3)
+    slow = [slow_sender(receiver) for _ in range(50)]
+    post(receiver, request_of(gauge_of("loss", VALUES))).message()
+    for connection in slow:
+        assert b"408" in connection.recv(1000)
+        connection.close()
+    receiver.force_flush()
+    assert VALUES == series(run, "loss")
+
+
+def test_a_sender_that_stops_in_the_middle_is_no_trouble_at_the_end(run, caplog, monkeypatch):
+    """The receiver waits for it a moment, and then stops without a traceback."""
+    monkeypatch.setattr("otel_wandb_bridge.receive.serving._GRACE_SECONDS", 1)
+    with OtlpReceiver(run, port=0) as receiver:
+        post(receiver, request_of(gauge_of("loss", VALUES))).message()
+        slow = slow_sender(receiver)
+        time.sleep(0.1)  # until it is read from
+    slow.close()
+    assert VALUES == series(run, "loss")
+    assert "Traceback" not in caplog.text
+
+
+def test_a_body_that_says_it_is_too_large_is_not_read(receiving):
+    """It is refused at once."""
+    connection = slow_sender(receiving(max_body_bytes=1_000), length=1_001)
+    assert b"413" in connection.recv(1000)
+    connection.close()
 
 
 def test_only_metrics_are_taken(receiver):

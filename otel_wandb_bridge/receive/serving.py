@@ -9,6 +9,8 @@ import uvicorn
 
 _BACKLOG = 2048
 _GRACE_SECONDS = 5
+_KEEP_ALIVE_SECONDS = 75
+"""Longer than the usual interval between two exports: else each would have to connect anew, TLS and all."""
 
 
 class HttpServer:
@@ -36,6 +38,7 @@ class HttpServer:
             access_log=False,
             lifespan="off",
             timeout_graceful_shutdown=_GRACE_SECONDS,
+            timeout_keep_alive=_KEEP_ALIVE_SECONDS,
             ws="none",
             **tls,
         )

@@ -5,6 +5,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 import urllib.error
 import urllib.request
 
@@ -20,7 +21,12 @@ from otel_wandb_bridge.cli import main
 from otel_wandb_bridge.cli.serve_view import Rates, view_of
 from otel_wandb_bridge.testing import read_rows
 
-SERVE = [sys.executable, "-c", "from otel_wandb_bridge.cli import main; main()", "serve", "--port", "0"]
+PROGRAM = "from otel_wandb_bridge.cli import main; main()"
+HANGS = """
+import time
+from otel_wandb_bridge import OtlpReceiver
+OtlpReceiver.stop = lambda _: time.sleep(60)
+"""
 
 
 def request_of(*steps):
@@ -37,12 +43,12 @@ def request_of(*steps):
 class Serving:
     """`otel-wandb serve` in a process of its own."""
 
-    def __init__(self, directory, *arguments):
+    def __init__(self, directory, *arguments, program=PROGRAM, **variables):
         surroundings = {"WANDB_MODE": "offline", "WANDB_SILENT": "true", "WANDB_CONSOLE": "off"}
         self.process = subprocess.Popen(
-            [*SERVE, *arguments],
+            [sys.executable, "-c", program, "serve", "--port", "0", *arguments],
             cwd=directory,
-            env={**os.environ, **surroundings},
+            env={**os.environ, **surroundings, **variables},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -119,6 +125,33 @@ def test_a_port_that_is_taken_is_said_before_a_run_is_made(tmp_path):
     assert 1 == code
     assert "choose another port" in err
     assert [] == [path.name for path in tmp_path.rglob("*run-*")]
+
+
+def test_a_variable_that_cannot_be_used_is_said_before_a_run_is_made(tmp_path):
+    """Those of the pipeline, too."""
+    code, _, err = Serving(tmp_path, OTEL_WANDB_HOLD="long").end(None)
+    assert 1 == code
+    assert "OTEL_WANDB_HOLD='long'" in err
+    assert [] == [path.name for path in tmp_path.rglob("*run-*")]
+
+
+def test_what_wandb_says_is_said_in_a_line(tmp_path):
+    """Without a traceback."""
+    code, _, err = Serving(tmp_path, WANDB_MODE="online", WANDB_API_KEY="", HOME=str(tmp_path)).end(None)
+    assert 1 == code
+    assert "Error: W&B: " in err
+    assert "Traceback" not in err
+
+
+def test_a_second_signal_ends_it_at_once(tmp_path):
+    """Should writing take too long for somebody. One that comes with the first is the first."""
+    serving = Serving(tmp_path, program=HANGS + PROGRAM)
+    for _ in range(2):
+        serving.process.send_signal(signal.SIGINT)
+        time.sleep(0.3)
+    with pytest.raises(subprocess.TimeoutExpired):
+        serving.process.wait(1)
+    assert -signal.SIGINT == serving.end(signal.SIGINT)[0]
 
 
 def test_a_journal_that_holds_more_of_another_run_is_said_before_a_run_is_made(tmp_path):

@@ -20,7 +20,7 @@ from ..exporter import WandbMetricExporter
 from ..journal.file import CLEAN
 from ..pipeline import Pipeline
 from ..records import Sample
-from .body import Refused, parse_protobuf
+from .body import RETRY_AFTER_SECONDS, Refused, parse_protobuf
 from .duplicates import Seen
 from .intake import Intake
 from .journal import Journal, JournalFull
@@ -29,7 +29,6 @@ from .ordering import Ordering, Part
 from .verdict import answer_to
 
 _logger = logging.getLogger("otel_wandb_bridge")
-RETRY_AFTER_SECONDS = 1
 _PATIENCE_MILLIS = 600_000
 _FULL = "too much waits to be taken in; come again later"
 

@@ -138,12 +138,12 @@ def test_a_sender_that_hangs_up_is_no_trouble(receiver, run, caplog):
     assert [] == [record for record in caplog.records if record.levelname in ("ERROR", "CRITICAL")]
 
 
-def slow_sender(receiver, length=1000):
-    """A connection that sends three bytes of its body, and then nothing."""
+def slow_sender(receiver, length=1000, sent=b"abc"):
+    """A connection that sends the beginning of its body, and then nothing."""
     url = urlsplit(receiver.endpoint)
     connection = socket.create_connection((url.hostname, url.port), timeout=20)
     head = f"POST /v1/metrics HTTP/1.1\r\nHost: x\r\nContent-Type: {PROTOBUF}\r\nContent-Length: {length}"
-    connection.sendall(head.encode() + b"\r\n\r\nabc")
+    connection.sendall(head.encode() + b"\r\n\r\n" + sent)
     return connection
 
 
@@ -160,15 +160,38 @@ def test_a_sender_that_stops_in_the_middle_holds_nobody_up_and_is_let_go(receive
 
 
 def test_a_sender_that_stops_in_the_middle_is_no_trouble_at_the_end(run, caplog, monkeypatch):
-    """The receiver waits for it a moment, and then stops without a traceback."""
+    """The receiver waits for it a moment, and then stops without a traceback; it may send it again."""
     monkeypatch.setattr("otel_wandb_bridge.receive.serving._GRACE_SECONDS", 1)
     with OtlpReceiver(run, port=0) as receiver:
         post(receiver, request_of(gauge_of("loss", VALUES))).message()
         slow = slow_sender(receiver)
         time.sleep(0.1)  # until it is read from
+    assert b" 400 " not in slow.recv(1000), "it would not send it again"
     slow.close()
     assert VALUES == series(run, "loss")
     assert "Traceback" not in caplog.text
+
+
+def test_bodies_that_are_under_way_are_bounded_too(receiving, run):
+    """Many at once are told to come again; one alone is always read, whatever its size."""
+    receiver = receiving(max_waiting_bytes=10_000)
+    first = slow_sender(receiver, 20_000, bytes(9_000))
+    time.sleep(0.2)  # until it is read
+    second = slow_sender(receiver, 20_000, bytes(9_000))
+    assert b"503" in second.recv(1000)
+    packed = gzip.compress(bytes(50_000))
+    assert 503 == send(receiver.endpoint, packed, content_encoding="gzip").status
+    first.sendall(bytes(11_000))
+    assert b"400" in first.recv(1000)
+    third = slow_sender(receiver, 20_000, bytes(9_000))
+    time.sleep(0.2)
+    for connection in (first, second, third):
+        connection.close()
+    time.sleep(0.2)
+    large = gauge_of("loss", dict.fromkeys(range(1_000), 1.0))
+    assert 200 == post(receiver, request_of(large)).status
+    receiver.force_flush()
+    assert 1_000 == len(series(run, "loss"))
 
 
 def test_a_body_that_says_it_is_too_large_is_not_read(receiving):

@@ -79,6 +79,8 @@ def papers(tmp_path_factory):
         ({"host": "10.0.0.1"}, "client_ca"),
         ({"host": "somewhere"}, "other machines"),
         ({"token": " "}, "token"),
+        ({"token": "sécret"}, "ASCII"),
+        ({"token": "two\nlines"}, "ASCII"),
         ({"certificate": "a.pem"}, "private_key"),
         ({"client_ca": "a.pem"}, "certificate"),
         ({"certificate": "none.pem", "private_key": "none.key"}, "none.pem"),

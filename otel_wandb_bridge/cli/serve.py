@@ -94,7 +94,6 @@ def serve(live: bool | None, no_journal: bool, **options: Any) -> None:
     options.pop("journal")
     stop = _stop_by_signals()
     try:
-        options["run_id"] = _run_of(journal, options["run_id"])
         run, receiver = _started(journal, options)
     except (ValueError, TypeError, OSError, ImportError) as error:
         raise click.ClickException(str(error)) from None
@@ -158,13 +157,14 @@ def _started(journal: Path | None, options: dict[str, Any]) -> tuple[Any, OtlpRe
     resolve()
     for port in filter(None, (options["port"], options["grpc_port"])):
         listening_on(options["host"], port).close()
+    run_id = _run_of(journal, of_run["run_id"])
     try:
         run = wandb.init(
             project=of_run["project"],
             entity=of_run["entity"],
             name=of_run["name"],
-            id=of_run["run_id"],
-            resume="allow" if of_run["run_id"] else None,
+            id=run_id,
+            resume="allow" if run_id else None,
         )
     except wandb.Error as error:
         raise click.ClickException(f"W&B: {error}") from None

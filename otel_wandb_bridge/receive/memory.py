@@ -186,13 +186,11 @@ def recall(journal: Journal, exporter: WandbMetricExporter) -> JournalMemory:
 
 
 def unfinished_run(path: str | Path) -> str | None:
-    """The id of the run that a journal holds more for; None: none.
+    """The id of the run that a journal holds more for; None: none. It is made where there is none.
 
     Raises:
         ValueError: the journal cannot be used.
     """
-    if not Path(path).exists():
-        return None
     journal = Journal(path, 1)
     try:
         run = journal.fact(RUN)

@@ -154,6 +154,15 @@ def test_a_second_signal_ends_it_at_once(tmp_path):
     assert -signal.SIGINT == serving.end(signal.SIGINT)[0]
 
 
+def test_a_journal_that_cannot_be_made_is_said_before_a_run_is_made(tmp_path):
+    """There is no such place, or it is read-only."""
+    (tmp_path / "file").touch()
+    code, _, err = Serving(tmp_path, "--journal", str(tmp_path / "file" / "journal")).end(None)
+    assert 1 == code
+    assert "cannot be used" in err
+    assert [] == [path.name for path in tmp_path.rglob("*run-*")]
+
+
 def test_a_journal_that_holds_more_of_another_run_is_said_before_a_run_is_made(tmp_path):
     """With the id to go on with."""
     serving = Serving(tmp_path, "--id", "first")

@@ -184,8 +184,7 @@ def recall(journal: Journal, exporter: WandbMetricExporter) -> JournalMemory:
     if isinstance(forgotten, int) and has.starting_step <= forgotten:
         _logger.warning(
             "journal %s: the run lacks rows from %d to %d (`_step`), and not all of what was in them is kept "
-            "any more, for W&B was too far behind; its own files have it (for a run of another id: wandb sync "
-            "--id): %s",
+            "any more: W&B was too far behind. Its own files have it (wandb sync --id, with another id): %s",
             *(journal.path, has.starting_step, forgotten, ", ".join(earlier) or "of the run before"),
         )
     journal.write_down(RUN, name)

@@ -168,10 +168,11 @@ def _writer(run: "Run | None", options: dict[str, Any]) -> "WandbMetricExporter"
 
 
 def _sender(endpoint: str, resource: Resource, options: dict[str, Any]) -> "Sender":
-    from .send import Sender, exporter_to
+    from .send import LastAnswer, Sender, exporter_to
 
-    max_pending = max_pending_of_worker(options.pop("max_pending", None))
-    return Sender(exporter_to(endpoint, **options), resource, max_pending=max_pending)
+    max_pending, answer = max_pending_of_worker(options.pop("max_pending", None)), LastAnswer()
+    exporter = exporter_to(endpoint, answer=answer, **options)
+    return Sender(exporter, resource, max_pending=max_pending, answer=answer)
 
 
 def _can_add_readers(provider: MeterProvider) -> bool:

@@ -38,6 +38,18 @@ def pytest_collection_modifyitems(items):
     items.sort(key=lambda item: first.index(item.path.parent.name) if item.path.parent.name in first else 9)
 
 
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of 2 MiB."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    mounting = ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(place)]
+    if os.geteuid() != 0 or subprocess.run(mounting, capture_output=True).returncode != 0:
+        pytest.skip("only root may mount a small file system")
+    yield place
+    subprocess.run(["umount", "-l", str(place)], check=True)
+
+
 @pytest.fixture(autouse=True, scope="module")
 def no_run_is_left_by_the_module():
     """As of a test."""

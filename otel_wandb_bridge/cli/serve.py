@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import threading
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 _REFRESH_SECONDS = 1.0
+_SECOND_SIGNAL_SECONDS = 1.0
 _PREFIX = "OTEL_WANDB_RECEIVER_"
 _ACCESS = ("host", "token", "certificate", "private_key", "client_ca", "insecure")
 
@@ -85,21 +87,16 @@ def _option(*names: str, **more: Any) -> Callable[[_Command], _Command]:
 def serve(live: bool | None, no_journal: bool, **options: Any) -> None:
     """Receive OTLP metrics of many processes, and write one W&B run.
 
-    Ends with Ctrl-C or SIGTERM: everything that was accepted is written, and the run is finished. Options of
-    the pipeline (hold, expected_sources, …) are taken from their variables, such as OTEL_WANDB_HOLD.
+    Ends with Ctrl-C or SIGTERM: everything that was accepted is written, and the run is finished (status 1:
+    not all could be written); a second signal, a second later or more, ends it at once. Options of the
+    pipeline (hold, expected_sources, …) are taken from their variables, such as OTEL_WANDB_HOLD.
     """
     require("otel-wandb serve", "receiver", "uvicorn", "starlette", "opentelemetry.proto")
-    from otel_wandb_bridge.receive.memory import unfinished_run
-
     _check_access(**{name: options[name] for name in _ACCESS})
     journal = None if no_journal else options["journal"]
     options.pop("journal")
-    stop = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
+    stop = _stop_by_signals()
     try:
-        if options["run_id"] is None and journal is not None:
-            options["run_id"] = unfinished_run(journal)
         run, receiver = _started(journal, options)
     except (ValueError, TypeError, OSError, ImportError) as error:
         raise click.ClickException(str(error)) from None
@@ -118,6 +115,8 @@ def serve(live: bool | None, no_journal: bool, **options: Any) -> None:
     click.echo(
         f"{count_of(stats.rows, 'row')}, {stats.written} of {count_of(stats.recorded, 'sample')} written"
     )
+    if stats.shed:
+        sys.exit(1)
 
 
 def _check_access(
@@ -144,20 +143,60 @@ def _check_access(
         )
 
 
+def _stop_by_signals() -> threading.Event:
+    """Set by the first signal. A second one, but for those that come with the first, ends the process."""
+    stop = threading.Event()
+    began: list[float] = []
+
+    def handle(number: int, _: object) -> None:
+        began.append(time.monotonic())
+        if began[-1] - began[0] >= _SECOND_SIGNAL_SECONDS:
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
+        stop.set()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, handle)
+    return stop
+
+
+def _run_of(journal: Path | None, run_id: str | None) -> str | None:
+    """The id of the run to go on with; None: a new run. No run is made for a journal that cannot be used."""
+    from otel_wandb_bridge.receive.memory import unfinished_run
+
+    unfinished = None if journal is None else unfinished_run(journal)
+    if unfinished is not None and run_id not in (None, unfinished):
+        raise ValueError(
+            f"journal {journal} holds what is not yet in run {unfinished!r}, and --id says {run_id!r}; leave "
+            f"that out to go on with {unfinished!r}, or give another --journal"
+        )
+    return run_id or unfinished
+
+
 def _started(journal: Path | None, options: dict[str, Any]) -> tuple[Any, OtlpReceiver]:
     import wandb
 
     from otel_wandb_bridge import OtlpReceiver
+    from otel_wandb_bridge.options import resolve
+    from otel_wandb_bridge.receive.serving import listening_on
 
     of_run = {name: options.pop(name) for name in ("project", "entity", "name", "run_id")}
-    OtlpReceiver(journal=journal, **options)  # what cannot be used is said before a run is made
-    run = wandb.init(
-        project=of_run["project"],
-        entity=of_run["entity"],
-        name=of_run["name"],
-        id=of_run["run_id"],
-        resume="allow" if of_run["run_id"] else None,
-    )
+    # What cannot be used is said before a run is made.
+    OtlpReceiver(journal=journal, **options)
+    resolve()
+    for port in filter(None, (options["port"], options["grpc_port"])):
+        listening_on(options["host"], port).close()
+    run_id = _run_of(journal, of_run["run_id"])
+    try:
+        run = wandb.init(
+            project=of_run["project"],
+            entity=of_run["entity"],
+            name=of_run["name"],
+            id=run_id,
+            resume="allow" if run_id else None,
+        )
+    except wandb.Error as error:
+        raise click.ClickException(f"W&B: {error}") from None
     receiver = OtlpReceiver(run, journal=journal, **options)
     try:
         receiver.start()

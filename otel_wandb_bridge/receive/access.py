@@ -35,6 +35,9 @@ class Access:
     def __post_init__(self) -> None:
         if self.token is not None and (not isinstance(self.token, str) or not self.token.strip()):
             raise ValueError("token must be a non-empty string, or None; got an empty one")
+        if self.token is not None and not (self.token.isascii() and self.token.strip().isprintable()):
+            # Senders disagree about the bytes of anything else in a header, and gRPC takes none.
+            raise ValueError("token must be of printable ASCII characters, for it stands in a header")
         if bool(self.certificate) != bool(self.private_key):
             raise ValueError("certificate and private_key go together: give both files, or none")
         if self.client_ca and not self.certificate:

@@ -16,6 +16,7 @@ from .otlp_json import request_of_json
 
 PROTOBUF = "application/x-protobuf"
 JSON = "application/json"
+RETRY_AFTER_SECONDS = 1
 
 Accept = Callable[[ExportMetricsServiceRequest, bytes], ExportMetricsServiceResponse]
 """Takes a request and its protobuf bytes, and gives the response; raises `Refused`."""
@@ -37,32 +38,66 @@ class Refused(Exception):
         self.retry_after = retry_after
 
 
+class Room:
+    """How many bytes of bodies may be under way: they are in memory before they are accepted.
+
+    Thread-safety: none; for the thread of one event loop.
+    """
+
+    def __init__(self, bound: int) -> None:
+        self._bound = bound
+        self._taken = 0
+
+    def take(self, size: int, own: int) -> bool:
+        """Take room for more of a body that has `own` bytes. One that is alone is never refused."""
+        if self._taken > own and self._taken + size > self._bound:
+            return False
+        self._taken += size
+        return True
+
+    def give_back(self, size: int) -> None:
+        """A body is not under way any more."""
+        self._taken -= size
+
+
 class Body:
     """Takes the chunks of a body in, and never holds more than the limit, compressed or not.
 
     Args:
         encoding: The `Content-Encoding`: none, `identity` or `gzip`.
         limit: How many bytes the message may have at most, measured after decompression.
+        room: What this body and all others may have together; `close` gives it back.
 
     Raises:
         Refused: 415 for another encoding.
     """
 
-    def __init__(self, encoding: str, limit: int) -> None:
+    def __init__(self, encoding: str, limit: int, room: Room | None = None) -> None:
         encoding = encoding.strip().lower()
         if encoding not in ("", "identity", "gzip"):
             raise Refused(415, f"Content-Encoding must be gzip, or absent; got {encoding[:40]!r}")
         self._limit = limit
+        self._room = room
         self._chunks: list[bytes] = []
         self._size = 0
         self._is_empty = True
         self._inflater = zlib.decompressobj(wbits=31) if encoding == "gzip" else None
 
+    def expect(self, length: str) -> None:
+        """Be told the `Content-Length`, before anything is read.
+
+        Raises:
+            Refused: 413 past the limit.
+        """
+        # Compressed bytes may be more than the message: many empty members.
+        if self._inflater is None and length.isdecimal() and int(length) > self._limit:
+            raise self._too_large()
+
     def take(self, chunk: bytes) -> None:
         """Take a chunk in.
 
         Raises:
-            Refused: 413 past the limit, 400 for bytes that are not gzip.
+            Refused: 413 past the limit, 400 for bytes that are not gzip, 503 where too many are under way.
         """
         self._is_empty = self._is_empty and not chunk
         if self._inflater is None:
@@ -87,16 +122,26 @@ class Body:
             raise Refused(400, "the gzip body is cut off")
         return b"".join(self._chunks)
 
+    def close(self) -> None:
+        """Give the room back: it is accepted, or refused."""
+        if self._room is not None:
+            self._room.give_back(self._size)
+
     def _keep(self, chunk: bytes) -> None:
+        if self._size + len(chunk) > self._limit:
+            raise self._too_large()
+        if self._room is not None and not self._room.take(len(chunk), self._size):
+            raise Refused(503, "too many requests are under way; come again later", RETRY_AFTER_SECONDS)
         self._size += len(chunk)
-        if self._size > self._limit:
-            raise Refused(
-                413,
-                f"the request has more than {self._limit} bytes (after decompression); send smaller batches, "
-                "or raise max_body_bytes of the receiver",
-            )
         if chunk:
             self._chunks.append(chunk)
+
+    def _too_large(self) -> Refused:
+        return Refused(
+            413,
+            f"the request has more than {self._limit} bytes (after decompression); send smaller batches, "
+            "or raise max_body_bytes of the receiver",
+        )
 
 
 def parse(body: bytes, media_type: str) -> ExportMetricsServiceRequest:

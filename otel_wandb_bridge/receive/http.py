@@ -1,6 +1,8 @@
 """OTLP over HTTP: `POST /v1/metrics`, and what people and load balancers ask besides."""
 
+import asyncio
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from typing import Any
 
 from google.rpc.status_pb2 import Status
@@ -11,10 +13,12 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from .body import JSON, PROTOBUF, Accept, Body, Refused, parse
+from .body import JSON, PROTOBUF, RETRY_AFTER_SECONDS, Accept, Body, Refused, Room, parse
 from .otlp_json import json_of
 
 METRICS_PATH = "/v1/metrics"
+BODY_SECONDS = 120.0
+"""How long a body may take to come."""
 
 
 def application(
@@ -23,6 +27,7 @@ def application(
     allows: Callable[[str | None], bool],
     stats: Callable[[], Mapping[str, Any]],
     limit: int,
+    room: int,
 ) -> Starlette:
     """The ASGI application.
 
@@ -31,8 +36,10 @@ def application(
         allows: Told the `Authorization` header.
         stats: What `/stats` shows.
         limit: How many bytes a request may have, after decompression.
+        room: How many bytes all bodies that are under way may have.
     """
 
+    under_way = Room(room)
     no_entry = Refused(401, "a bearer token is required: Authorization: Bearer …")
 
     async def export(request: Request) -> Response:
@@ -41,12 +48,18 @@ def application(
         try:
             if not allows(request.headers.get("authorization")):
                 raise no_entry
-            body = Body(request.headers.get("content-encoding", ""), limit)
-            async for chunk in request.stream():
-                body.take(chunk)
-            response = await run_in_threadpool(_accept, accept, body, media_type)
+            body = Body(request.headers.get("content-encoding", ""), limit, under_way)
+            with closing(body):
+                body.expect(request.headers.get("content-length", ""))
+                await asyncio.wait_for(_read(request, body), BODY_SECONDS)
+                response = await run_in_threadpool(_accept, accept, body, media_type)
         except Refused as refused:
             return _refusal(refused, answers_json)
+        except asyncio.TimeoutError:
+            slow = Refused(408, f"the body did not come within {BODY_SECONDS:g} s; send smaller batches")
+            return _refusal(slow, answers_json)
+        except asyncio.CancelledError:  # the server does not wait any longer
+            return _refusal(Refused(503, "the receiver is being stopped", RETRY_AFTER_SECONDS), answers_json)
         except ClientDisconnect:  # nobody reads the answer
             return Response(status_code=400)
         return _answer(response, answers_json)
@@ -66,6 +79,11 @@ def application(
             Route("/stats", counts),
         ]
     )
+
+
+async def _read(request: Request, body: Body) -> None:
+    async for chunk in request.stream():
+        body.take(chunk)
 
 
 def _accept(accept: Accept, body: Body, media_type: str) -> ExportMetricsServiceResponse:

@@ -21,7 +21,7 @@ from ..flush.pipeline import Pipeline
 from ..journal.file import CLEAN
 from ..plural import count_of
 from ..records import Sample
-from .body import Refused, parse_protobuf
+from .body import RETRY_AFTER_SECONDS, Refused, parse_protobuf
 from .duplicates import Seen
 from .intake import Intake
 from .journal import Journal, JournalFull
@@ -30,7 +30,6 @@ from .ordering import Ordering, Part
 from .verdict import answer_to
 
 _logger = logging.getLogger("otel_wandb_bridge")
-RETRY_AFTER_SECONDS = 1
 _PATIENCE_MILLIS = 600_000
 _FULL = "too much waits to be taken in; come again later"
 
@@ -83,7 +82,7 @@ class Inlet:
         self._seen = Seen()
         self._decoder: OtlpDecoder | None = None
         self._is_closing = False
-        self._is_crowded = False
+        self._is_crowded = self._is_failing = False
         self._pid = os.getpid()
         self._memory = None if journal is None else recall(journal, exporter)
         exporter.entrances.add(self, self._memory)
@@ -129,8 +128,11 @@ class Inlet:
                 self._is_crowded = True
                 self._intake.nudge()
                 raise self._come_again("the journal is full; come again later") from None
-            _logger.error("journal: a request cannot be kept, and so is not accepted: %r", error)
+            if not self._is_failing:
+                self._is_failing = True
+                _logger.error("journal: requests cannot be kept, and so are not accepted: %r", error)
             raise self._come_again(f"the journal cannot be written: {error}") from None
+        self._is_failing = False
         with self._counting:
             self.counts.requests += 1
             self.counts.rejected_points += answer.partial_success.rejected_data_points
@@ -160,6 +162,9 @@ class Inlet:
             self._entrances.remove(self)
             self._journal.write_down(CLEAN, True)
             self._journal.close()
+        else:
+            text = "journal %s: it keeps what could not be written; start again on it, with the same run"
+            _logger.warning(text, self._journal.path)
 
     def _come_again(self, why: str) -> Refused:
         with self._counting:

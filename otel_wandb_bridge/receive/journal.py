@@ -20,6 +20,8 @@ CREATE TABLE IF NOT EXISTS commits (
 """
 _KIND = Kind(number=0, version=1, schema=_SCHEMA, user="one receiver")
 
+FORGOTTEN = "forgotten"
+"""The fact up to which `_step` rows have been forgotten."""
 ROWS_KEPT = 100_000
 """Rows that are remembered of one process, however safe they are."""
 
@@ -96,9 +98,14 @@ class Journal(JournalFile):
             connection.executemany("REPLACE INTO parts VALUES (?, ?, ?, ?, ?)", releases)
             connection.executemany("REPLACE INTO commits VALUES (?, ?, ?, ?, ?)", commits)
 
-    def prune(self, requests: Sequence[int], epoch: int) -> None:
-        """Forget requests whose rows are safe, and the rows that nobody needs any more in this epoch."""
+    def prune(self, requests: Sequence[int], epoch: int, through: int = -1) -> None:
+        """Forget requests whose rows are safe, and the rows that nobody needs any more in this epoch.
+
+        What is in rows up to the `_step` `through` is not all here from now on.
+        """
         with self._lock, self._connection as connection:
+            if through >= 0:
+                connection.execute("REPLACE INTO facts VALUES (?, ?)", (FORGOTTEN, str(through)))
             ids = [(request,) for request in requests]
             sizes = [
                 connection.execute("SELECT LENGTH(body) FROM requests WHERE id = ?", each).fetchone()

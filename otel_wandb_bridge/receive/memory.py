@@ -12,7 +12,7 @@ from ..journal.resumed import SAFE_ROWS, Resumed, file_of, resumed
 from ..records import Row
 from ..write.run import is_shared
 from .committed import Committed
-from .journal import Commit, Journal, Release
+from .journal import FORGOTTEN, Commit, Journal, Release
 
 _logger = logging.getLogger("otel_wandb_bridge")
 
@@ -56,6 +56,8 @@ class JournalMemory:
         self._waiting: deque[int] = deque()
         self._rows: deque[Commit] = deque()
         self._safe = Committed()
+        self._safe_step = -1
+        """The `_step` of the last row that is safe."""
 
     @property
     def starting_step(self) -> int:
@@ -116,9 +118,10 @@ class JournalMemory:
         self._marks.clear()
         self._rows.extend(commits)
         while len(self._rows) > SAFE_ROWS:
-            self._safe.add(self._rows.popleft())
+            self._safe.add(row := self._rows.popleft())
+            self._safe_step = row.wandb_step
         if self._journal.bytes > self._journal.max_bytes // _KEPT_SHARE:
-            self._prune(self._safe)
+            self._prune(self._safe, self._safe_step)
 
     def make_room(self) -> None:
         """The journal is full: forget what is written, though W&B may still lose it."""
@@ -126,21 +129,21 @@ class JournalMemory:
         everything = Committed(self._rows)
         if everything.step is None:
             everything = self._safe
-        if self._prune(everything):
+        if self._prune(everything, self._rows[-1].wandb_step if self._rows else self._safe_step):
             _logger.warning(
                 "journal %s: it is full, so requests are forgotten whose rows were written only just now; "
                 "raise max_journal_bytes",
                 self._journal.path,
             )
 
-    def _prune(self, committed: Committed) -> bool:
+    def _prune(self, committed: Committed, through: int) -> bool:
         done: list[int] = []
         while self._waiting and self._is_done(self._waiting[0], committed):
             request = self._waiting.popleft()
             done.append(request)
             del self._open_parts[request], self._last[request]
         if done:
-            self._journal.prune(done, self.epoch)
+            self._journal.prune(done, self.epoch, through)
         return bool(done)
 
     def _is_done(self, request: int, committed: Committed) -> bool:
@@ -177,6 +180,13 @@ def recall(journal: Journal, exporter: WandbMetricExporter) -> JournalMemory:
         journal.clear()
     earlier = journal.files()
     has = resumed(run, earlier, exporter.options.step_metric)
+    forgotten = journal.fact(FORGOTTEN)
+    if isinstance(forgotten, int) and has.starting_step <= forgotten:
+        _logger.warning(
+            "journal %s: the run lacks rows from %d to %d (`_step`), and not all of what was in them is kept "
+            "any more: W&B was too far behind. Its own files have it (wandb sync --id, with another id): %s",
+            *(journal.path, has.starting_step, forgotten, ", ".join(earlier) or "of the run before"),
+        )
     journal.write_down(RUN, name)
     journal.write_down(CLEAN, False)
     file = file_of(run)
@@ -186,13 +196,11 @@ def recall(journal: Journal, exporter: WandbMetricExporter) -> JournalMemory:
 
 
 def unfinished_run(path: str | Path) -> str | None:
-    """The id of the run that a journal holds more for; None: none.
+    """The id of the run that a journal holds more for; None: none. It is made where there is none.
 
     Raises:
         ValueError: the journal cannot be used.
     """
-    if not Path(path).exists():
-        return None
     journal = Journal(path, 1)
     try:
         run = journal.fact(RUN)

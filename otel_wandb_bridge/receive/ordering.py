@@ -73,7 +73,7 @@ class Ordering:
             everything or self._arrivals[0][0] + self._window <= now or self.pending > self._bound
         ):
             _, number, sender = heapq.heappop(self._arrivals)
-            self._hand_on(self._senders[sender], number, parts)
+            self._hand_on(self._senders.get(sender), number, parts)
         for name, each in list(self._senders.items()):
             while each.tails and (everything or each.tails[0][0] + TAIL_PATIENCE <= now):
                 self._give(each.tails.pop(0)[1], parts)
@@ -88,9 +88,9 @@ class Ordering:
             deadlines.append(self._arrivals[0][0] + self._window)
         return min(deadlines, default=None)
 
-    def _hand_on(self, sender: _Sender, number: int, parts: list[Part]) -> None:
+    def _hand_on(self, sender: _Sender | None, number: int, parts: list[Part]) -> None:
         """Hand on the export with this number, and those of its sender that were collected before."""
-        if not any(number == each[1] for each in sender.waiting):
+        if sender is None or not any(number == each[1] for each in sender.waiting):
             return  # it went with a later one
         while True:
             _, this, arrival, head, tail = heapq.heappop(sender.waiting)

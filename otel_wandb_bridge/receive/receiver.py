@@ -19,10 +19,10 @@ from ..spelling import options_of, refuse_unknown
 from ..stats import Stats
 from ..write import Run
 from .access import Access
-from .body import Refused
+from .body import RETRY_AFTER_SECONDS, Refused
 from .counts import counts_of
 from .http import METRICS_PATH, application
-from .inlet import RETRY_AFTER_SECONDS, Inlet
+from .inlet import Inlet
 from .journal import Journal
 from .serving import HttpServer
 
@@ -56,8 +56,8 @@ class OtlpReceiver:
         client_ca: PEM file with the authorities whose client certificates are let in, and no other senders.
         insecure: Let everybody in who can reach an address that is no loopback address.
         max_body_bytes: How many bytes a request may have, after decompression. Default 64 MiB.
-        max_waiting_bytes: How many bytes of accepted requests wait to be taken in; past it senders are told
-            to come again later. Default 256 MiB.
+        max_waiting_bytes: How many bytes of accepted requests wait to be taken in, and how many of others
+            are under way by HTTP; past it senders are told to come again later. Default 256 MiB.
         reorder: How long an export waits for an earlier one of the same process, in seconds. Default 2.
         journal: A file in which what was acknowledged survives the end of this process, SIGKILL too. Started
             again on it, with the same run (`wandb.init(id=…, resume="allow")`), the receiver writes what is
@@ -217,7 +217,11 @@ class OtlpReceiver:
 
     def _bound_servers(self) -> "list[HttpServer | GrpcServer]":
         app = application(
-            self._accept, allows=self._access.allows, stats=self.counts, limit=self._max_body_bytes
+            self._accept,
+            allows=self._access.allows,
+            stats=self.counts,
+            limit=self._max_body_bytes,
+            room=self._max_waiting_bytes,
         )
         self._server = HttpServer(app, self._access.host, self._port, self._access.uvicorn_options())
         if self._grpc_port is None:

@@ -9,6 +9,8 @@ import uvicorn
 
 _BACKLOG = 2048
 _GRACE_SECONDS = 5
+_KEEP_ALIVE_SECONDS = 75
+"""Longer than the usual interval between two exports: else each would have to connect anew, TLS and all."""
 
 
 class HttpServer:
@@ -27,7 +29,7 @@ class HttpServer:
     """
 
     def __init__(self, application: Any, host: str, port: int, tls: dict[str, Any]) -> None:
-        self._socket = _listening(host, port)
+        self._socket = listening_on(host, port)
         self.port: int = self._socket.getsockname()[1]
         """The port that is listened on."""
         config = uvicorn.Config(
@@ -36,6 +38,7 @@ class HttpServer:
             access_log=False,
             lifespan="off",
             timeout_graceful_shutdown=_GRACE_SECONDS,
+            timeout_keep_alive=_KEEP_ALIVE_SECONDS,
             ws="none",
             **tls,
         )
@@ -57,7 +60,12 @@ class HttpServer:
         asyncio.run(self._server.serve(sockets=[self._socket]))
 
 
-def _listening(host: str, port: int) -> socket.socket:
+def listening_on(host: str, port: int) -> socket.socket:
+    """A socket that listens.
+
+    Raises:
+        OSError: the address cannot be listened on; with what to do.
+    """
     family, kind, protocol, _, address = socket.getaddrinfo(
         host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
     )[0]

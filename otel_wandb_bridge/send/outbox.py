@@ -11,6 +11,7 @@ from opentelemetry.sdk.metrics.export import MetricExporter, MetricExportResult
 
 from ..ledger import Ledger
 from ..plural import count_of
+from .answer import LastAnswer
 from .parcels import Parcel
 
 _logger = logging.getLogger("otel_wandb_bridge")
@@ -23,12 +24,15 @@ class Outbox:
     """Sends parcels in their order, each until it is acknowledged.
 
     Where the receiver cannot be reached they wait, up to a bound; past it the newest are shed, and counted. A
-    parcel that is refused again and again while the next one is taken is given up, and counted as rejected.
+    parcel that fails again and again while the next one is taken is given up, and counted as rejected.
+    One that is refused for good is given up at once. Where everything is (a wrong token), parcels wait,
+    too, for the receiver may be started again with the right one; but nobody waits for them.
 
     Args:
         exporter: Sends one parcel. It may retry for a while by itself.
         ledger: Where samples are counted.
         bound: How many samples wait at most.
+        answer: What the receiver answered last.
         pause: Waits so many seconds, or less where the event is set before.
 
     Thread-safety: safe from any thread. The sending thread is a daemon, and is started on first need.
@@ -39,10 +43,12 @@ class Outbox:
         exporter: MetricExporter,
         ledger: Ledger,
         bound: int,
+        answer: LastAnswer,
         pause: Callable[[threading.Event, float], object] = threading.Event.wait,
     ) -> None:
         self._exporter = exporter
         self._bound = bound
+        self._answer = answer
         self._pause = pause
         self.clear(ledger)
 
@@ -52,6 +58,7 @@ class Outbox:
         self._parcels: deque[Parcel] = deque()
         self._waiting = 0
         self._failures = 0
+        self._tries = 0
         self._changed = threading.Condition()
         self._hurry = threading.Event()
         self._thread: threading.Thread | None = None
@@ -83,15 +90,19 @@ class Outbox:
             self._changed.notify_all()
 
     def flush(self, timeout: float) -> bool:
-        """Wait until everything is acknowledged, for `timeout` seconds at most. False: something is left."""
+        """Wait until everything is acknowledged, for `timeout` seconds at most. False: something is left.
+
+        What the receiver refuses for good is tried once more, and not waited for.
+        """
         deadline = time.monotonic() + timeout
-        self._hurry.set()
         if self._thread is None:
             return self._send_here(deadline)
         with self._changed:
+            tries = self._tries
+            self._hurry.set()
             while self._parcels:
                 left = deadline - time.monotonic()
-                if left <= 0:
+                if left <= 0 or (self._tries > tries and self._answer.refusal is not None):
                     return False
                 self._changed.wait(left)
         return True
@@ -107,10 +118,12 @@ class Outbox:
             self._parcels.clear()
             self._ledger.shed += left
             if left:
+                refusal = self._answer.refusal
+                why = "in time" if refusal is None else f"(it answers {refusal})"
                 self._ledger.say_once(
                     "shed",
                     "the end",
-                    f"not acknowledged by the receiver in time, and lost: {count_of(left, 'sample')}",
+                    f"not acknowledged by the receiver {why}, and lost: {count_of(left, 'sample')}",
                 )
             self._changed.notify_all()
         self._hurry.set()
@@ -126,19 +139,31 @@ class Outbox:
 
     def _run(self) -> None:
         while (parcel := self._next()) is not None:
+            self._hurry.clear()
             if self._send(parcel):
                 self._acknowledge(parcel)
                 continue
-            self._failures += 1
-            if self._failures >= _TRIES_BEFORE_DOUBT and self._is_at_fault(parcel):
+            if self._answer.is_of_the_request:
+                self._give_up(parcel, f"it answers {self._answer.refusal}; the samples are given up")
                 continue
-            self._ledger.say_once(
-                "receiver",
-                "unreachable",
-                "it does not take what is sent; training goes on, the samples wait and are sent again",
-            )
-            self._hurry.clear()
+            self._failures += 1
+            in_doubt = self._failures >= _TRIES_BEFORE_DOUBT and not self._answer.is_for_now
+            if in_doubt and self._is_at_fault(parcel):
+                continue
+            self._say_that_it_fails()
+            with self._changed:
+                self._tries += 1
+                self._changed.notify_all()
             self._pause(self._hurry, min(_LONGEST_PAUSE, _FIRST_PAUSE * 2 ** (self._failures - 1)))
+
+    def _say_that_it_fails(self) -> None:
+        refusal = self._answer.refusal
+        if refusal is None:
+            what, text = "unreachable", "it does not take what is sent"
+        else:
+            what, text = "refused", f"it answers {refusal}"
+        text += "; training goes on, the samples wait and are sent again"
+        self._ledger.say_once("receiver", what, text)
 
     def _next(self) -> Parcel | None:
         changed = self._changed  # another one after `clear`
@@ -157,25 +182,28 @@ class Outbox:
     def _acknowledge(self, parcel: Parcel) -> None:
         with self._changed:
             self._failures = 0
+            self._answer.forget()
             if self._take_out(parcel):
                 self._ledger.sent += parcel.samples
 
     def _is_at_fault(self, parcel: Parcel) -> bool:
-        """Whether the next parcel is taken where this one is not: then this one is given up."""
+        """Whether the next parcel is taken where this one is not, before and after it: it is given up."""
         with self._changed:
             following = self._parcels[1] if len(self._parcels) > 1 else None
         if following is None or not self._send(following):
             return False
         self._acknowledge(following)
+        if self._send(parcel):
+            self._acknowledge(parcel)
+        else:
+            text = "it refuses a request again and again while it takes others; its samples are given up"
+            self._give_up(parcel, text)
+        return True
+
+    def _give_up(self, parcel: Parcel, text: str) -> None:
         with self._changed:
             if self._take_out(parcel):
-                self._ledger.reject(
-                    "refused",
-                    "the receiver",
-                    "it refuses a request again and again while it takes others; its samples are given up",
-                    count=parcel.samples,
-                )
-        return True
+                self._ledger.reject("refused", "the receiver", text, count=parcel.samples)
 
     def _take_out(self, parcel: Parcel) -> bool:
         """False: it was given up, and counted, while it was on its way."""

@@ -31,6 +31,7 @@ from ..runtime.weakly import weakly
 from ..selfmetrics import SelfMetrics, data_points_in
 from ..sources import PROCESS_PID, SERVICE_INSTANCE_ID
 from ..stats import Stats, stats_of
+from .answer import LastAnswer
 from .calls import ScalarLane, resource_metrics_of
 from .outbox import Outbox
 from .parcels import collected_at, parcels_of, points_of, samples_in, shed_in
@@ -51,16 +52,24 @@ class Sender(MetricExporter):
         exporter: OpenTelemetry's OTLP exporter to the receiver.
         resource: What is said of this process where a provider does not say it.
         max_pending: How many samples wait to be sent at most.
+        answer: What the receiver answered last, where the exporter tells.
 
     Thread-safety: safe from any thread.
     """
 
-    def __init__(self, exporter: MetricExporter, resource: Resource, *, max_pending: int = 100_000) -> None:
+    def __init__(
+        self,
+        exporter: MetricExporter,
+        resource: Resource,
+        *,
+        max_pending: int = 100_000,
+        answer: LastAnswer | None = None,
+    ) -> None:
         self._exporter = exporter
         self._resource = resource
         self._merged: dict[int, tuple[Resource, Resource]] = {}
         self._ledger = Ledger()
-        self._outbox = Outbox(exporter, self._ledger, max_pending)
+        self._outbox = Outbox(exporter, self._ledger, max_pending, answer or LastAnswer())
         self._flusher = Flusher(self._flush_early)
         self._intake = Intake(self._flusher.wake)
         self._lane = ScalarLane({})
@@ -103,7 +112,7 @@ class Sender(MetricExporter):
         return MetricExportResult.SUCCESS
 
     def force_flush(self, timeout_millis: float = 10_000) -> bool:
-        """Send what was collected, and wait until it is acknowledged. False: the timeout came first."""
+        """Send what was collected, and wait until it is acknowledged. False: it is refused, or time is up."""
         with self._lock:
             self._put(*self._calls())
         return self._outbox.flush(timeout_millis / 1e3)

@@ -1,5 +1,6 @@
 """OpenTelemetry's own OTLP exporters, by protocol."""
 
+import logging
 import os
 from collections.abc import Mapping
 from importlib import import_module
@@ -8,15 +9,26 @@ from typing import Any
 from opentelemetry.sdk.metrics.export import MetricExporter
 
 from ..shared_options import base_url
+from .answer import LastAnswer
 
 GRPC = "grpc"
 HTTP = "http/protobuf"
 _PROTOCOL_VARIABLES = ("OTEL_EXPORTER_OTLP_METRICS_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
 _METRICS_PATH = "/v1/metrics"
+_GRPC_LOGGER = "opentelemetry.exporter.otlp.proto.grpc.exporter"
+_SESSION_VARIABLES = (
+    "OTEL_PYTHON_EXPORTER_OTLP_HTTP_METRICS_CREDENTIAL_PROVIDER",
+    "OTEL_PYTHON_EXPORTER_OTLP_HTTP_CREDENTIAL_PROVIDER",
+)
 
 
 def exporter_to(
-    endpoint: str, *, protocol: str | None = None, headers: Mapping[str, str] | None = None, **kwargs: Any
+    endpoint: str,
+    *,
+    protocol: str | None = None,
+    headers: Mapping[str, str] | None = None,
+    answer: LastAnswer | None = None,
+    **kwargs: Any,
 ) -> MetricExporter:
     """An OTLP exporter to the receiver (or a Collector) at `endpoint`.
 
@@ -26,6 +38,7 @@ def exporter_to(
         endpoint: A base URL, such as `http://rank0:4318`; `/v1/metrics` is added for HTTP.
         protocol: `http/protobuf` or `grpc`. Default: `OTEL_EXPORTER_OTLP_PROTOCOL`, else HTTP.
         headers: Sent with every request, such as `{"authorization": "Bearer …"}`.
+        answer: Is told what comes back.
         kwargs: Handed on to the exporter.
 
     Raises:
@@ -51,6 +64,11 @@ def exporter_to(
         raise ModuleNotFoundError(
             f'a worker needs {error.name}: pip install "otel-wandb-bridge[{extra}]"', name=error.name
         ) from error
+    if answer is not None:
+        if chosen == GRPC:
+            logging.getLogger(_GRPC_LOGGER).addFilter(answer)
+        elif not any(map(os.environ.get, _SESSION_VARIABLES)):  # else the session is somebody else's
+            kwargs["session"] = _session(answer)
     exporter: MetricExporter = found.OTLPMetricExporter(
         endpoint=url, headers=None if headers is None else dict(headers), **kwargs
     )
@@ -69,3 +87,11 @@ def _check_headers(headers: Any) -> None:
             raise TypeError(f"{expected}; got a name of type {type(name).__name__}")
         if not isinstance(value, str):
             raise TypeError(f"{expected}; got a value of type {type(value).__name__} for {name!r}")
+
+
+def _session(answer: LastAnswer) -> Any:
+    import requests  # the HTTP exporter brings it
+
+    session = requests.Session()
+    session.hooks["response"].append(answer.on_response)
+    return session

@@ -2,8 +2,11 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
+import time
+import urllib.error
 import urllib.request
 
 import pytest
@@ -18,7 +21,12 @@ from otel_wandb_bridge.cli import main
 from otel_wandb_bridge.cli.serve_view import Rates, view_of
 from otel_wandb_bridge.testing import read_rows
 
-SERVE = [sys.executable, "-c", "from otel_wandb_bridge.cli import main; main()", "serve", "--port", "0"]
+PROGRAM = "from otel_wandb_bridge.cli import main; main()"
+HANGS = """
+import time
+from otel_wandb_bridge import OtlpReceiver
+OtlpReceiver.stop = lambda _: time.sleep(60)
+"""
 
 
 def request_of(*steps):
@@ -35,12 +43,12 @@ def request_of(*steps):
 class Serving:
     """`otel-wandb serve` in a process of its own."""
 
-    def __init__(self, directory, *arguments):
+    def __init__(self, directory, *arguments, program=PROGRAM, **variables):
         surroundings = {"WANDB_MODE": "offline", "WANDB_SILENT": "true", "WANDB_CONSOLE": "off"}
         self.process = subprocess.Popen(
-            [*SERVE, *arguments],
+            [sys.executable, "-c", program, "serve", "--port", "0", *arguments],
             cwd=directory,
-            env={**os.environ, **surroundings},
+            env={**os.environ, **surroundings, **variables},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -58,8 +66,9 @@ class Serving:
             return answer.status
 
     def end(self, how):
-        """Send a signal, and wait for the end: exit code, output, errors."""
-        self.process.send_signal(how)
+        """Send a signal (None: no), and wait for the end: exit code, output, errors."""
+        if how is not None:
+            self.process.send_signal(how)
         out, err = self.process.communicate(timeout=60)
         return self.process.returncode, out, err
 
@@ -109,6 +118,84 @@ def test_what_cannot_be_used_is_said_before_a_run_is_made(tmp_path, monkeypatch,
     assert says in ended.output
     assert "Traceback" not in ended.output
     assert [] == list(tmp_path.iterdir())
+
+
+def test_a_port_that_is_taken_is_said_before_a_run_is_made(tmp_path):
+    """A supervisor that starts it again and again makes no failed run each time."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        serving = Serving(tmp_path, "--port", str(taken.getsockname()[1]))
+        code, _, err = serving.end(None)
+    assert 1 == code
+    assert "choose another port" in err
+    assert [] == [path.name for path in tmp_path.rglob("*run-*")]
+
+
+def test_a_variable_that_cannot_be_used_is_said_before_a_run_is_made(tmp_path):
+    """Those of the pipeline, too."""
+    code, _, err = Serving(tmp_path, OTEL_WANDB_HOLD="long").end(None)
+    assert 1 == code
+    assert "OTEL_WANDB_HOLD='long'" in err
+    assert [] == [path.name for path in tmp_path.rglob("*run-*")]
+
+
+def test_what_wandb_says_is_said_in_a_line(tmp_path):
+    """Without a traceback."""
+    code, _, err = Serving(tmp_path, WANDB_MODE="online", WANDB_API_KEY="", HOME=str(tmp_path)).end(None)
+    assert 1 == code
+    assert "Error: W&B: " in err
+    assert "Traceback" not in err
+
+
+def test_a_second_signal_ends_it_at_once(tmp_path):
+    """Should writing take too long for somebody. One that comes with the first is the first."""
+    serving = Serving(tmp_path, program=HANGS + PROGRAM)
+    for _ in range(2):
+        serving.process.send_signal(signal.SIGINT)
+        time.sleep(0.3)
+    with pytest.raises(subprocess.TimeoutExpired):
+        serving.process.wait(1)
+    assert -signal.SIGINT == serving.end(signal.SIGINT)[0]
+
+
+def test_a_journal_that_cannot_be_made_is_said_before_a_run_is_made(tmp_path):
+    """There is no such place, or it is read-only."""
+    (tmp_path / "file").touch()
+    code, _, err = Serving(tmp_path, "--journal", str(tmp_path / "file" / "journal")).end(None)
+    assert 1 == code
+    assert "cannot be used" in err
+    assert [] == [path.name for path in tmp_path.rglob("*run-*")]
+
+
+def test_a_journal_that_holds_more_of_another_run_is_said_before_a_run_is_made(tmp_path):
+    """With the id to go on with."""
+    serving = Serving(tmp_path, "--id", "first")
+    serving.post(request_of(0, 1, 2))
+    serving.end(signal.SIGKILL)
+    code, _, err = Serving(tmp_path, "--id", "second").end(None)
+    assert 1 == code
+    assert "'first'" in err
+    assert [] == [path.name for path in tmp_path.rglob("*run-*-second")]
+    assert 0 == Serving(tmp_path, "--id", "first").end(signal.SIGTERM)[0]
+
+
+def test_what_a_full_disk_kept_out_of_the_run_is_in_the_journal(tmp_path, small_disk):
+    """It says so, ends with 1, and writes it once there is room."""
+    arguments = ["--journal", str(small_disk / "receiver.journal")]
+    serving, status, accepted = Serving(tmp_path, *arguments), 200, 0
+    while status == 200:
+        try:
+            status = serving.post(request_of(*range(accepted, accepted + 100)))
+            accepted += 100
+        except urllib.error.HTTPError as refused:
+            status = refused.code
+    assert 503 == status
+    code, _, err = serving.end(signal.SIGTERM)
+    assert 1 == code
+    assert "start again on it" in err
+    subprocess.run(["mount", "-o", "remount,size=16m", str(small_disk)], check=True)
+    assert 0 == Serving(tmp_path, *arguments).end(signal.SIGTERM)[0]
+    files = sorted((tmp_path / "wandb").glob("offline-run-*/*.wandb"))
+    assert list(range(accepted)) == [row["global_step"] for file in files for row in read_rows(file)]
 
 
 def test_the_view_shows_who_is_behind():

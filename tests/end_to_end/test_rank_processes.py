@@ -42,7 +42,7 @@ def test_a_rank_that_is_killed_delays_a_row_by_hold_once(run_script):
         + """
 with OtlpReceiver(run, port=0, hold=3.0, reorder=0.0, expected_sources=3) as receiver:
     assert start(1, 3, 0, 100, 0, 9).wait(60) < 0
-    workers = [start(rank, 3, 0, 50, 0.1) for rank in (0, 2)]
+    workers = [start(rank, 3, 0, 90, 0.1) for rank in (0, 2)]
     wait_until(lambda: receiver.stats().rows > 15)
     report(are_training=[worker.poll() is None for worker in workers])
     end_well(*workers)
@@ -53,9 +53,9 @@ with OtlpReceiver(run, port=0, hold=3.0, reorder=0.0, expected_sources=3) as rec
     assert {"are_training": [True, True]} == training
     assert facts["conserved"]
     run = ended.run
-    assert list(range(50)) == sorted(set(run.steps()))
+    assert list(range(90)) == sorted(set(run.steps()))
     assert {2} == {row["bridge/ranks"] for row in run.rows if row["global_step"] > 12}
-    assert 50 * 101 + 10 * 10 == run.rows[-1]["tokens"]
+    assert 90 * 101 + 10 * 10 == run.rows[-1]["tokens"]
 
 
 def test_a_rank_that_is_restarted_takes_its_place_again(run_script):

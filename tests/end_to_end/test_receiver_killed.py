@@ -1,4 +1,4 @@
-"""What was acknowledged survives a SIGKILL of the receiver."""
+"""What was acknowledged survives a SIGKILL of the receiver, offline and online."""
 
 import json
 import os
@@ -12,6 +12,7 @@ import urllib.request
 
 import pytest
 from conftest import SURROUNDINGS
+from wandb_double import WandbDouble
 
 from otel_wandb_bridge.testing import read_rows
 
@@ -40,7 +41,7 @@ from opentelemetry.sdk.metrics.export import AggregationTemporality, InMemoryMet
 from opentelemetry.sdk.resources import Resource
 from otel_wandb_bridge import step_aggregation, step_views
 
-url, rank, steps = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+url, rank, steps, pause = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), float(sys.argv[4])
 aggregation = step_aggregation()
 delta = dict.fromkeys(aggregation, AggregationTemporality.DELTA)
 reader = InMemoryMetricReader(preferred_aggregation=aggregation, preferred_temporality=delta)
@@ -68,7 +69,7 @@ for step in range(steps):
     tokens.add(10, {"step": step})
     for other in others:
         other.set(step / 7, {"step": step})
-    time.sleep(0.004 * (1 + rank / 4))
+    time.sleep(pause * (1 + rank / 4))
     if step % (10 + rank) == 9:
         send()
 send()
@@ -82,12 +83,12 @@ def free_port():
         return taken.getsockname()[1]
 
 
-def start(source, directory, *arguments):
+def start(source, directory, *arguments, **variables):
     """A program in a process of its own."""
     return subprocess.Popen(
         [sys.executable, "-c", textwrap.dedent(source), *map(str, arguments)],
         cwd=directory,
-        env={**os.environ, **SURROUNDINGS},
+        env={**os.environ, **SURROUNDINGS, **variables},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -115,7 +116,7 @@ def test_every_step_is_there_once_however_often_the_receiver_was_killed(tmp_path
     port = free_port()
     receiver = start(RECEIVER, tmp_path, port)
     url = f"http://127.0.0.1:{port}/v1/metrics"
-    ranks = [start(RANK, tmp_path, url, rank, STEPS) for rank in range(RANKS)]
+    ranks = [start(RANK, tmp_path, url, rank, STEPS, 0.004) for rank in range(RANKS)]
     try:
         for kill in range(kills):
             wait_for_step(port, STEPS * (kill + 1) // (kills + 2), receiver)
@@ -138,3 +139,36 @@ def test_every_step_is_there_once_however_often_the_receiver_was_killed(tmp_path
     for rank in range(RANKS):
         assert [step + rank / 10 for step in range(STEPS)] == [row[f"loss/{rank}"] for row in rows]
     assert [10 * RANKS * (step + 1) for step in range(STEPS)] == [row["tokens"] for row in rows]
+
+
+@pytest.mark.long
+def test_online_the_server_has_every_step_once_however_often_the_receiver_was_killed(tmp_path):
+    """Started again at once, as by a supervisor: the journal has what wandb-core had not uploaded."""
+    port = free_port()
+    url = f"http://127.0.0.1:{port}/v1/metrics"
+    with WandbDouble() as server:
+        uploaded = []
+        receiver = start(RECEIVER, tmp_path, port, **server.environment)
+        ranks = [start(RANK, tmp_path, url, rank, STEPS, 0.02) for rank in range(RANKS)]
+        try:
+            for step in (STEPS // 4, STEPS // 2):
+                wait_for_step(port, step, receiver)
+                uploaded.append((len(server.run_of("killed").rows), step))
+                receiver.send_signal(signal.SIGKILL)
+                receiver.wait()
+                receiver = start(RECEIVER, tmp_path, port, **server.environment)
+            assert [0] * RANKS == [rank.wait(90) for rank in ranks]
+            out, _ = receiver.communicate("\n", timeout=60)
+        finally:
+            for process in (receiver, *ranks):
+                process.kill()
+                process.wait()
+    stored = server.runs["killed"]
+    assert "True" in out.split()
+    assert any(0 < rows < written for rows, written in uploaded), f"this shows nothing: {uploaded}"
+    assert stored.is_complete
+    assert list(range(STEPS)) == [row["_step"] for row in stored.rows]
+    assert list(range(STEPS)) == [row["global_step"] for row in stored.rows]
+    for rank in range(RANKS):
+        assert [step + rank / 10 for step in range(STEPS)] == [row[f"loss/{rank}"] for row in stored.rows]
+    assert [10 * RANKS * (step + 1) for step in range(STEPS)] == [row["tokens"] for row in stored.rows]

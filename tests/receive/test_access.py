@@ -79,6 +79,8 @@ def papers(tmp_path_factory):
         ({"host": "10.0.0.1"}, "client_ca"),
         ({"host": "somewhere"}, "other machines"),
         ({"token": " "}, "token"),
+        ({"token": "sécret"}, "ASCII"),
+        ({"token": "two\nlines"}, "ASCII"),
         ({"certificate": "a.pem"}, "private_key"),
         ({"client_ca": "a.pem"}, "certificate"),
         ({"certificate": "none.pem", "private_key": "none.key"}, "none.pem"),
@@ -137,6 +139,28 @@ def test_client_certificates_are_asked_for(receiving, papers):
         send(receiver.endpoint, REQUEST, context=trust)
     trust.load_cert_chain(papers / "client.pem", papers / "client.key")
     assert 200 == send(receiver.endpoint, REQUEST, context=trust).status
+
+
+def test_client_certificates_are_asked_for_over_grpc_too(receiving, papers):
+    """By the same files."""
+    grpc = pytest.importorskip("grpc", reason="the extra `grpc` is not installed")
+    receiver = receiving(
+        grpc_port=0,
+        certificate=str(papers / "server.pem"),
+        private_key=str(papers / "server.key"),
+        client_ca=str(papers / "authority.pem"),
+    )
+    trust = (papers / "authority.pem").read_bytes()
+    own = ((papers / "client.key").read_bytes(), (papers / "client.pem").read_bytes())
+    export = "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export"
+    with (
+        grpc.secure_channel(receiver.grpc_endpoint, grpc.ssl_channel_credentials(trust)) as stranger,
+        grpc.secure_channel(receiver.grpc_endpoint, grpc.ssl_channel_credentials(trust, *own)) as known,
+    ):
+        with pytest.raises(grpc.RpcError) as refused:
+            stranger.unary_unary(export)(REQUEST, timeout=20)
+        assert grpc.StatusCode.UNAVAILABLE == refused.value.code()
+        known.unary_unary(export)(REQUEST, timeout=20)
 
 
 def test_an_address_that_is_taken_is_an_error(receiving):

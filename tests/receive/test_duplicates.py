@@ -11,6 +11,8 @@ from otlp_sender import NOW, SECOND, gauge_of, post, request_of, series
 
 from otel_wandb_bridge import OtlpReceiver
 from otel_wandb_bridge.receive.duplicates import Seen
+from otel_wandb_bridge.receive.ordering import TAIL_PATIENCE, Ordering, Part
+from otel_wandb_bridge.records import Sample
 from otel_wandb_bridge.testing import FakeRun
 
 
@@ -141,15 +143,15 @@ def test_what_is_remembered_is_bounded():
     assert not seen.is_new(b"a", 45, b"3")
 
 
+def part_of(name):
+    """A part with one sample."""
+    return Part(name, [Sample("a", 0, "k", 0.0, 5, 0.0)])
+
+
 @pytest.mark.parametrize("everything", [False, True])
 def test_an_export_that_was_overtaken_is_put_in_order(everything):
     """Within the window; the tail of an export waits for the next one of its sender."""
-    from otel_wandb_bridge.receive.ordering import Ordering, Part
-    from otel_wandb_bridge.records import Sample
-
-    def part(name):
-        return Part(name, [Sample("a", 0, "k", 0.0, 5, 0.0)])
-
+    part = part_of
     ordering = Ordering(2.0)
     ordering.add("a", 20.0, part("second"), part("second's tail"), now=0.0)
     ordering.add("a", 10.0, part("first"), part("first's tail"), now=1.0)
@@ -168,13 +170,40 @@ def test_an_export_that_was_overtaken_is_put_in_order(everything):
     assert (0, None) == (ordering.pending, ordering.deadline())
 
 
+def test_an_export_that_went_with_a_later_one_is_not_looked_for_again():
+    """Its sender has nothing more, and others go on."""
+    ordering = Ordering(2.0)
+    ordering.add("a", 20.0, part_of("second"), Part("none", []), now=0.0)
+    ordering.add("a", 10.0, part_of("first"), Part("none", []), now=1.0)
+    ordering.add("b", 15.0, part_of("b"), Part("none", []), now=1.0)
+    assert ["first", "second"] == [each.name for each in ordering.due(2.0)]
+    assert ["b"] == [each.name for each in ordering.due(3.0)]
+    assert (0, None) == (ordering.pending, ordering.deadline())
+
+
+@given(st.data())
+def test_every_export_is_handed_on_once_and_after_the_earlier_ones_that_were_there(data):
+    """Whatever overtook whatever, and whenever it is asked for."""
+    ordering, given_, handed, now = Ordering(2.0), [], [], 0.0
+    for number in range(data.draw(st.integers(1, 8))):
+        sender, collected = data.draw(st.sampled_from("ab")), data.draw(st.integers(0, 9))
+        now += data.draw(st.sampled_from([0.0, 0.5, 1.0, 3.0]))
+        ordering.add(sender, float(collected), part_of((sender, collected, number)), Part("none", []), now)
+        given_.append((sender, collected, number))
+        if data.draw(st.booleans()):
+            handed.append([each.name for each in ordering.due(now)])
+    handed.append([each.name for each in ordering.due(now + 2.0)])
+    assert sorted(given_) == sorted(itertools.chain.from_iterable(handed))
+    assert 0 == ordering.pending
+    for batch in handed:
+        for sender in "ab":
+            of_one = [collected for name, collected, _ in batch if name == sender]
+            assert sorted(of_one) == of_one
+
+
 def test_the_tail_of_the_last_export_does_not_wait_for_ever():
     """Its sender is gone."""
-    from otel_wandb_bridge.receive.ordering import TAIL_PATIENCE, Ordering, Part
-    from otel_wandb_bridge.records import Sample
-
-    ordering = Ordering(0.0)
-    tail = Part("tail", [Sample("a", 0, "k", 0.0, 5, 0.0)])
+    ordering, tail = Ordering(0.0), part_of("tail")
     ordering.add("a", 20.0, Part("nothing", []), tail, now=0.0)
     assert [] == ordering.due(1.0)
     assert TAIL_PATIENCE == ordering.deadline()

@@ -1,11 +1,15 @@
 """What the OTLP specification asks of a server over gRPC."""
 
+import time
+
 import grpc
 import pytest
 from google.rpc.error_details_pb2 import RetryInfo
 from google.rpc.status_pb2 import Status
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2_grpc import MetricsServiceStub
 from otlp_sender import gauge_of, request_of, series
+
+from otel_wandb_bridge import configure
 
 VALUES = {0: 0.5, 1: 1.5}
 EXPORT = "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export"
@@ -81,6 +85,22 @@ def test_a_token_is_asked_for(receiving, dial):
     request = request_of(gauge_of("loss", VALUES))
     assert grpc.StatusCode.UNAUTHENTICATED == refusal(lambda: stub.Export(request, timeout=20)).code()
     stub.Export(request, metadata=[("authorization", "Bearer secret")], timeout=20)
+
+
+def test_a_worker_with_a_wrong_token_is_told(receiving, caplog):
+    """By the exporter of OpenTelemetry, which tells it in its log line alone."""
+    pytest.importorskip("opentelemetry.exporter.otlp.proto.grpc", reason="the OTLP/gRPC exporter is needed")
+    receiver = receiving(grpc_port=0, token="secret")
+    endpoint, headers = f"http://{receiver.grpc_endpoint}", {"authorization": "Bearer wrong"}
+    with configure(endpoint=endpoint, protocol="grpc", headers=headers, set_global=False) as bridge:
+        bridge.log({"loss": 1.0}, step=0)
+        began = time.monotonic()
+        assert not bridge.force_flush(60_000)
+        assert not bridge.force_flush(60_000)
+        assert time.monotonic() - began < 20
+    assert 1 == bridge.stats().shed
+    (said,) = [line for line in caplog.messages if line.startswith("receiver: ")]
+    assert said.startswith("receiver: refused: it answers UNAUTHENTICATED: check the token")
 
 
 def test_a_port_that_is_taken_is_an_error(receiving):

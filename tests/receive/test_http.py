@@ -3,13 +3,16 @@
 import gzip
 import json
 import socket
+import time
 from urllib.parse import urlsplit
 
 import pytest
 from google.protobuf.json_format import MessageToDict
 from google.rpc.status_pb2 import Status
 from opentelemetry.proto.metrics.v1.metrics_pb2 import Metric
-from otlp_sender import JSON, NOW, SECOND, gauge_of, post, post_gzip, request_of, send, series
+from otlp_sender import JSON, NOW, PROTOBUF, SECOND, gauge_of, post, post_gzip, request_of, send, series
+
+from otel_wandb_bridge import OtlpReceiver
 
 CUT = gzip.compress(b"x" * 99)[:-9]
 VALUES = {0: 0.5, 1: 1.5, 2: 2.5}
@@ -133,6 +136,69 @@ def test_a_sender_that_hangs_up_is_no_trouble(receiver, run, caplog):
     receiver.force_flush()
     assert VALUES == series(run, "loss")
     assert [] == [record for record in caplog.records if record.levelname in ("ERROR", "CRITICAL")]
+
+
+def slow_sender(receiver, length=1000, sent=b"abc"):
+    """A connection that sends the beginning of its body, and then nothing."""
+    url = urlsplit(receiver.endpoint)
+    connection = socket.create_connection((url.hostname, url.port), timeout=20)
+    head = f"POST /v1/metrics HTTP/1.1\r\nHost: x\r\nContent-Type: {PROTOBUF}\r\nContent-Length: {length}"
+    connection.sendall(head.encode() + b"\r\n\r\n" + sent)
+    return connection
+
+
+def test_a_sender_that_stops_in_the_middle_holds_nobody_up_and_is_let_go(receiver, run, monkeypatch):
+    """Others are answered meanwhile; it is told that it took too long."""
+    monkeypatch.setattr("otel_wandb_bridge.receive.http.BODY_SECONDS", 0.3)
+    slow = [slow_sender(receiver) for _ in range(50)]
+    post(receiver, request_of(gauge_of("loss", VALUES))).message()
+    for connection in slow:
+        assert b"408" in connection.recv(1000)
+        connection.close()
+    receiver.force_flush()
+    assert VALUES == series(run, "loss")
+
+
+def test_a_sender_that_stops_in_the_middle_is_no_trouble_at_the_end(run, caplog, monkeypatch):
+    """The receiver waits for it a moment, and then stops without a traceback; it may send it again."""
+    monkeypatch.setattr("otel_wandb_bridge.receive.serving._GRACE_SECONDS", 1)
+    with OtlpReceiver(run, port=0) as receiver:
+        post(receiver, request_of(gauge_of("loss", VALUES))).message()
+        slow = slow_sender(receiver)
+        time.sleep(0.1)  # until it is read from
+    assert b" 400 " not in slow.recv(1000), "it would not send it again"
+    slow.close()
+    assert VALUES == series(run, "loss")
+    assert "Traceback" not in caplog.text
+
+
+def test_bodies_that_are_under_way_are_bounded_too(receiving, run):
+    """Many at once are told to come again; one alone is always read, whatever its size."""
+    receiver = receiving(max_waiting_bytes=10_000)
+    first = slow_sender(receiver, 20_000, bytes(9_000))
+    time.sleep(0.2)  # until it is read
+    second = slow_sender(receiver, 20_000, bytes(9_000))
+    assert b"503" in second.recv(1000)
+    packed = gzip.compress(bytes(50_000))
+    assert 503 == send(receiver.endpoint, packed, content_encoding="gzip").status
+    first.sendall(bytes(11_000))
+    assert b"400" in first.recv(1000)
+    third = slow_sender(receiver, 20_000, bytes(9_000))
+    time.sleep(0.2)
+    for connection in (first, second, third):
+        connection.close()
+    time.sleep(0.2)
+    large = gauge_of("loss", dict.fromkeys(range(1_000), 1.0))
+    assert 200 == post(receiver, request_of(large)).status
+    receiver.force_flush()
+    assert 1_000 == len(series(run, "loss"))
+
+
+def test_a_body_that_says_it_is_too_large_is_not_read(receiving):
+    """It is refused at once."""
+    connection = slow_sender(receiving(max_body_bytes=1_000), length=1_001)
+    assert b"413" in connection.recv(1000)
+    connection.close()
 
 
 def test_only_metrics_are_taken(receiver):

@@ -34,7 +34,7 @@ class Killed:
 
     def __init__(self, path, run, **options):
         self.run = run
-        self.receiver = OtlpReceiver(run, port=0, journal=path, reorder=0.0, **options)
+        self.receiver = OtlpReceiver(run, port=0, journal=path, **{"reorder": 0.0, **options})
 
     def __enter__(self):
         self.receiver.start()
@@ -44,6 +44,9 @@ class Killed:
         receiver = self.receiver
         receiver._server.stop()
         receiver._inlet._is_closing = True
+        intake = receiver._inlet._intake
+        intake._take = intake._settle = lambda _: None
+        intake.stop()
         with receiver.exporter._lock.held():
             receiver.exporter._pipeline.memory = None
             receiver._inlet._journal.abandon()
@@ -189,6 +192,27 @@ def test_a_full_journal_refuses_and_makes_room(tmp_path, run):
         assert receiver.stats().is_conserved()
     accepted = [step for step, status in enumerate(statuses) if status == 200]
     assert [*accepted, 100] == [row["global_step"] for row in run.rows]
+
+
+@pytest.mark.parametrize("has", [0, 30, 35])
+def test_what_neither_the_run_nor_the_journal_has_is_said(tmp_path, monkeypatch, caplog, has):
+    """W&B was further behind than requests are kept: the rows are in its own file alone."""
+    monkeypatch.setattr("otel_wandb_bridge.receive.memory.SAFE_ROWS", 5)
+    path = tmp_path / "journal"
+    with Killed(path, FakeRun(), max_journal_bytes=16 * 500) as receiver:
+        for number in range(40):
+            accept(receiver, export(number, number))
+            settle(receiver)
+    run, rows = resumed(receiver._run, has)
+    with OtlpReceiver(run, port=0, journal=path):
+        pass
+    steps = [row["global_step"] for row in (*rows, *run.rows)]
+    said = [message for message in caplog.messages if "wandb sync" in message]
+    if has == 35:
+        assert (list(range(40)), []) == (steps, said)
+    else:
+        missing = sorted({*range(40)} - {*steps})
+        assert [f"from {missing[0]} to {missing[-1]} " in message for message in said] == [True]
 
 
 def test_a_row_that_cannot_be_noted_waits(tmp_path, run, monkeypatch):

@@ -6,6 +6,7 @@ import pytest
 from opentelemetry.sdk.metrics.export import MetricExporter, MetricExportResult
 
 from otel_wandb_bridge.ledger import Ledger
+from otel_wandb_bridge.send.answer import LastAnswer
 from otel_wandb_bridge.send.outbox import Outbox
 from otel_wandb_bridge.send.parcels import Parcel
 
@@ -38,7 +39,9 @@ class Exporter(MetricExporter):
 def outbox(exporter, bound=100):
     """An outbox that does not wait between tries."""
     ledger = Ledger()
-    return Outbox(exporter, ledger, bound, pause=lambda event, seconds: event.wait(0.001)), ledger
+    return Outbox(
+        exporter, ledger, bound, LastAnswer(), pause=lambda event, seconds: event.wait(0.001)
+    ), ledger
 
 
 def test_parcels_go_in_their_order():
@@ -102,6 +105,18 @@ def test_a_parcel_that_is_refused_while_others_are_taken_is_given_up(caplog):
     assert {"refused": 1} == dict(ledger.rejected)
     assert 2 == ledger.sent
     assert "refuses" in caplog.text
+
+
+@pytest.mark.parametrize("tries", range(1, 8))
+def test_a_receiver_that_comes_back_between_two_parcels_gets_both(tries):
+    """That the next one was taken says nothing of one that was tried before the receiver was back."""
+    exporter = Exporter(lambda data: SUCCESS if exporter.tries > tries else FAILURE)
+    box, ledger = outbox(exporter)
+    for name in "abc":
+        box.put(Parcel(name, 1))
+    assert box.flush(10)
+    assert (3, {}) == (ledger.sent, dict(ledger.rejected))
+    assert {"a", "b", "c"} == set(exporter.taken)
 
 
 def test_stopping_waits_no_longer_than_it_is_told_and_counts_what_is_left(caplog):

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import textwrap
 import threading
+import time
 
 import pytest
 from foreign_aggregation import ForeignAggregation
@@ -153,6 +154,82 @@ def test_what_could_not_be_sent_is_counted(monkeypatch, caplog):
     bridge.log({"key": 1.0}, step=2)
     loss.set(1.0, {"step": 60})
     assert bridge.stats().is_conserved()
+
+
+@pytest.mark.parametrize(("status", "hint"), [(401, "check the token"), (404, "check the endpoint")])
+def test_a_receiver_that_refuses_is_said_once_and_not_waited_for(receiver, caplog, status, hint):
+    """No flush and no end waits; should the receiver think better of it, everything is there."""
+    receiver.answer = status
+    with worker(receiver) as bridge:
+        bridge.log({"loss": 1.0}, step=0)
+        began = time.monotonic()
+        assert not bridge.force_flush(60_000)
+        bridge.log({"loss": 2.0}, step=1)
+        assert not bridge.force_flush(60_000)
+        assert time.monotonic() - began < 20
+        assert (2, 0) == (bridge.stats().pending, bridge.stats().sent)
+        (said,) = [line for line in caplog.messages if line.startswith("receiver: ")]
+        assert said.startswith(f"receiver: refused: it answers {status}: {hint}")
+        receiver.answer = 200
+        assert bridge.force_flush(30_000)
+    assert [(0, 1.0), (1, 2.0)] == receiver.samples("loss")
+
+
+@pytest.mark.parametrize("status", [400, 413])
+def test_a_request_that_is_refused_for_good_does_not_stop_the_road(receiver, caplog, status):
+    """It is not sent again, as OTLP has it; its samples are counted and said, and what follows goes."""
+    receiver.answers = [status, status]
+    with worker(receiver) as bridge:
+        bridge.log({"loss": 1.0, "accuracy": 0.5}, step=0)
+        bridge.force_flush(60_000)
+        bridge.log({"loss": 2.0}, step=1)
+        bridge.force_flush(60_000)
+        bridge.log({"loss": 3.0}, step=2)
+        assert bridge.force_flush(60_000)
+    stats = bridge.stats()
+    assert ({"refused": 3}, 1, 0) == (dict(stats.rejected_reasons), stats.sent, stats.shed)
+    assert stats.is_conserved()
+    (said,) = [line for line in caplog.messages if line.startswith("refused: ")]
+    assert f"it answers {status}: " in said
+    assert [(2, 3.0)] == receiver.samples("loss")
+
+
+def test_what_was_refused_until_the_end_is_counted(receiver, caplog):
+    """At once, with the reason."""
+    receiver.answer = 401
+    bridge = worker(receiver)
+    bridge.log({"loss": 1.0, "accuracy": 0.5}, step=0)
+    began = time.monotonic()
+    bridge.shutdown()
+    assert time.monotonic() - began < 5
+    stats = bridge.stats()
+    assert (2, 0, 0) == (stats.shed, stats.sent, stats.pending)
+    assert stats.is_conserved()
+    assert "not acknowledged by the receiver (it answers 401: check the token" in caplog.text
+
+
+def test_a_large_request_is_not_given_up_because_a_busy_receiver_takes_a_small_one(receiver, monkeypatch):
+    """It says that all may come again."""
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "0.1")
+    receiver.answer = lambda body: 503 if len(body) > 5_000 else 200
+    with worker(receiver, export_interval_millis=60_000) as bridge:
+        for step in range(1_000):
+            bridge.log({"large": float(step)}, step=step)
+        assert not bridge.force_flush(10)
+        bridge.log({"small": 1.0}, step=0)
+        assert not bridge.force_flush(4_000)
+        receiver.answer = 200
+        assert bridge.force_flush(30_000)
+        assert (1_001, 0) == (bridge.stats().sent, bridge.stats().rejected)
+
+
+def test_a_receiver_that_is_busy_has_not_refused(receiver, caplog):
+    """503, as 429, is worth waiting for."""
+    receiver.answers = [429, 503]
+    with worker(receiver) as bridge:
+        bridge.log({"loss": 1.0}, step=0)
+        assert bridge.force_flush(60_000)
+    assert [] == [line for line in caplog.messages if "refused" in line]
 
 
 def test_a_collection_beyond_a_mebibyte_goes_in_several_requests(receiver):

@@ -4,7 +4,7 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from .routes import Settings
+from .settings import Settings
 
 BUFFER_SIZE = "WANDB_STEP_FIX_BUFFER_SIZE"
 FLUSH_INTERVAL = "WANDB_STEP_FIX_FLUSH_INTERVAL"

@@ -22,7 +22,8 @@ from ..stats import Stats
 from ..write import active_run, is_of_another_process
 from ..write.finish import after_init
 from .calls import Waiting, logger
-from .routes import ROUTES, Settings
+from .routes import ROUTES
+from .settings import Settings
 
 MOST_EARLY = 100_000
 

@@ -35,8 +35,9 @@ from ..write.hooks import Hook, around, hook_of
 from ..write.traffic import FOR_WANDB, foresee, is_for_wandb
 from .calls import Waiting
 from .capture import captured
-from .routes import ROUTES, Settings
+from .routes import ROUTES
 from .run_views import show_what_waits
+from .settings import Settings
 
 logger = logging.getLogger("wandb_step_fix")
 

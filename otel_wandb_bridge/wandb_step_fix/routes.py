@@ -1,4 +1,4 @@
-"""Where the calls for a run go: into the direct lane of the exporter that writes this run."""
+"""Which route the calls of a run take, from its first call to its end."""
 
 import logging
 import os
@@ -6,119 +6,24 @@ import threading
 import time
 import weakref
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from typing import Any
 
-from opentelemetry.sdk.metrics import MeterProvider
-from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
-from opentelemetry.sdk.resources import Resource
-
-from ..bridge import Bridge
 from ..exporter import WandbMetricExporter, exporter_of
-from ..options import known_options, resolve
-from ..record import DirectLane
-from ..record.lane_gauges import global_gauges
-from ..resource import run_resource
-from ..spelling import refuse_unknown
 from ..stats import Stats, stats_of
-from ..write import RunTaken, before_finish, is_of_another_process, next_step
+from ..write import RunTaken, before_finish, is_of_another_process
 from ..write.traffic import learn_step, log_whole
-from .calls import Announcements, Waiting, WandbCalls
+from .calls import Waiting
 from .child import Immediate
 from .gate import Gate
+from .route import Route, new_bridge
+from .settings import Settings
 
 logger = logging.getLogger("wandb_step_fix")
 
-# The step of an environment may leap by millions; a timestamp is still further.
-MAX_STEP_JUMP = 1_000_000_000
 _TAKEOVER_SECONDS = 1.0
-PRIORITIES = {"trainer": 0, "evaluation": 1, "debug": 10}
-
-
-class Settings:
-    """What the exporters that the drop-in makes are made with.
-
-    Args:
-        buffer_size: From this many waiting calls on, they are flushed before the interval is over.
-        flush_interval: Seconds.
-        options: Those of `WandbMetricExporter`.
-
-    Raises:
-        TypeError, ValueError: naming the option, what came and what is expected.
-    """
-
-    def __init__(self, buffer_size: int, flush_interval: float, options: Mapping[str, Any]) -> None:
-        if isinstance(buffer_size, bool) or not isinstance(buffer_size, int) or buffer_size < 1:
-            raise ValueError(f"buffer_size must be a number of calls, at least 1; got {buffer_size!r}")
-        is_number = isinstance(flush_interval, (int, float)) and not isinstance(flush_interval, bool)
-        if not is_number or not 0 < flush_interval < float("inf"):
-            raise ValueError(
-                f"flush_interval must be a number of seconds, greater than 0; got {flush_interval!r}"
-            )
-        self.buffer_size = buffer_size
-        self.flush_interval = float(flush_interval)
-        refuse_unknown("wandb_step_fix", options, ("buffer_size", "flush_interval", *known_options()))
-        self.options = {"max_step_jump": MAX_STEP_JUMP, **options}
-        self.options["priorities"] = {**PRIORITIES, **(self.options.get("priorities") or {})}
-        resolve(**self.options)
-
-
-class Route:
-    """The way of one run's calls.
-
-    Thread-safety: safe from any thread.
-    """
-
-    def __init__(
-        self, run: Any, exporter: WandbMetricExporter, settings: Settings, bridge: Bridge | None
-    ) -> None:
-        self.run = run
-        self.settings = settings
-        self.exporter = exporter
-        self.is_closed = False
-        self.bridge = bridge
-        """Ours to shut down; None where the exporter is somebody else's."""
-        self.lane: DirectLane = exporter.open_lane()
-        options = exporter.options
-        self.calls = WandbCalls(
-            (*options.step_keys, options.step_metric), options.priorities, options.policy.max_step_jump
-        )
-        # Of an exporter of ours alone: another's may be about to take a run, and wait for the lock held here.
-        has_journal = bridge is not None and exporter.options.journal
-        self.calls.begin_at(max(next_step(run), exporter.first_step() if has_journal else 0))
-        self.announcements = Announcements()
-        self.lane.add_reader(self.calls)
-        if bridge is not None:
-            self.lane.high_water = settings.buffer_size
-            self.lane.gauges = global_gauges()
-
-    def total_logs(self) -> int:
-        """How many calls have come so far."""
-        return self.calls.calls + sum(entry[0] is self.calls for entry in self.lane.peek())
-
-    def is_written(self) -> bool:
-        """Whether the exporter has let go of the run: what is counted now is what became of its calls."""
-        return not self.exporter.is_writing(self.run)
-
-    def step(self) -> int:
-        """What `run.step` would be, had W&B been given each call at once."""
-        return self.exporter.committing.look_at_lane(self.calls.count_after)
-
-    def put(self, call: tuple[Any, ...], rescue: Callable[["Route"], None]) -> None:
-        """Take a call; `rescue` is for a route that was closed in the meantime."""
-        self.lane.put((self.calls, *call))
-        if self.is_closed:
-            rescue(self)
-
-    def close(self) -> None:
-        """The run is over, or somebody else writes it from now on."""
-        self.is_closed = True
-        if self.bridge is not None:
-            self.bridge.shutdown()
-        else:
-            self.exporter.commit_everything()
 
 
 def counts_of(stats: Stats) -> dict[str, int]:
@@ -294,7 +199,7 @@ class Routes:
         if run in self._ending or (exporter is not None and not exporter.is_writing(run)):
             return None  # it was shut down meanwhile
         if exporter is None:
-            exporter, bridge = _new_bridge(run, settings)
+            exporter, bridge = new_bridge(run, settings)
             exporter.gives_way(lambda: self._giving_way(run))
         route = Route(run, exporter, settings, bridge)
         if self._take_off is None:
@@ -357,29 +262,6 @@ class Routes:
         for route in written:
             self._closed.remove(route)
             self._counts.update(total_logs=route.total_logs())
-
-
-def _new_exporter(run: Any, settings: Settings) -> WandbMetricExporter:
-    try:
-        return WandbMetricExporter(run, **settings.options)
-    except ValueError as error:
-        from ..journal.file import JournalError  # not where nobody asks for one
-
-        if not isinstance(error, JournalError):
-            raise
-        logger.error("%s; run %s has none", error, getattr(run, "id", run))
-        return WandbMetricExporter(run, **{**settings.options, "journal": ""})
-
-
-def _new_bridge(run: Any, settings: Settings) -> tuple[WandbMetricExporter, Bridge]:
-    exporter = _new_exporter(run, settings)
-    interval = settings.flush_interval * 1e3
-    # First, for it takes its time, and a reader's interval begins before it has a provider.
-    resource = Resource.create().merge(run_resource(run))
-    reader = PeriodicExportingMetricReader(exporter, export_interval_millis=interval)
-    # Not the global provider, which a program may set only once, and wants to set by itself.
-    provider = MeterProvider([reader], resource=resource, shutdown_on_exit=False)
-    return exporter, Bridge(provider, reader, exporter, owns_provider=True, interval_millis=interval)
 
 
 ROUTES: Routes = globals().get("ROUTES") or Routes()

@@ -13,7 +13,8 @@ from wandb.sdk.wandb_summary import Summary
 
 from ..write.hooks import around
 from ..write.run import is_asking, is_disabled, is_shared
-from .routes import ROUTES, Route
+from .route import Route
+from .routes import ROUTES
 
 _by_id = ROUTES.by_id
 

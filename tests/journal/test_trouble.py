@@ -11,7 +11,8 @@ from otel_wandb_bridge import OtlpReceiver, WandbMetricExporter, configure
 from otel_wandb_bridge.journal.tail_file import TailFile
 from otel_wandb_bridge.receive.journal import Journal
 from otel_wandb_bridge.testing import FakeRun
-from otel_wandb_bridge.wandb_step_fix.routes import Settings, _new_exporter
+from otel_wandb_bridge.wandb_step_fix.route import _new_exporter
+from otel_wandb_bridge.wandb_step_fix.settings import Settings
 
 
 def train(bridge, steps):

@@ -208,6 +208,16 @@ def test_what_is_recorded_after_shutdown_is_counted_and_said_once(road, caplog):
     assert 1 == len(said(caplog))
 
 
+@pytest.mark.parametrize("flush", ["_flush_early", "collect", "force_flush"])
+def test_no_flush_takes_what_has_come_into_the_lane_too_late(road, flush):
+    """Somebody may have been on the way there: it is his to take back, and to send elsewhere."""
+    lane = road.exporter.open_lane()
+    road.exporter.shutdown()
+    lane.log({"loss": 1.0}, 0, None, None)
+    getattr(road.exporter, flush)()
+    assert 1 == lane.entries
+
+
 def test_the_shutdown_of_the_provider_commits_everything(road):
     """The last collection, then all that waits."""
     road.gauge("loss").set(1.0, {"step": 0})

@@ -27,6 +27,7 @@ class Committing:
         options: What the exporter was asked for.
         clock: Seconds that never go back.
         on_caught_up: Called when nothing waits any more.
+        is_shut_down: Whether what comes into the lane is for others to take back.
 
     Thread-safety: safe from any thread, but for `take`, `drain` and `set_alarm`, which want the lock held.
     """
@@ -39,12 +40,14 @@ class Committing:
         options: Options,
         clock: Callable[[], float],
         on_caught_up: Callable[[], None],
+        is_shut_down: Callable[[], bool],
     ) -> None:
         self._pipeline = pipeline
         self._lock = lock
         self._flusher = flusher
         self._clock = clock
         self._on_caught_up = on_caught_up
+        self._is_shut_down = is_shut_down
         self.lane = DirectLane(options.priorities, axis=options.step_metric)
         self.lane.on_high_water = flusher.wake
 
@@ -121,4 +124,6 @@ class Committing:
         return self._lock.is_held_here()
 
     def _batches(self, until: float | None, *, everything: bool = False) -> Iterator[list[Sample | Bundle]]:
+        if self._is_shut_down():
+            return iter(())
         return self.lane.batches(self._pipeline.ledger, until, everything=everything)

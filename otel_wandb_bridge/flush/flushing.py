@@ -79,6 +79,7 @@ class Flushing(HeardOnce):
             options,
             clock,
             on_caught_up=lambda: self._self_metrics.caught_up(),
+            is_shut_down=lambda: self.is_shut_down,
         )
         self.entrances = Entrances(
             self._pipeline, self._lock, self.committing.set_alarm, lambda: self.is_shut_down

@@ -245,6 +245,32 @@ def test_a_writer_that_cannot_be_made_leaves_nothing_behind(tmp_path):
     assert before == dict(vars(wandb_run.Run))
 
 
+@pytest.mark.usefixtures("nobody_watches")
+def test_a_writer_that_is_let_go_of_leaves_nothing_behind():
+    """Nor does one for whose run W&B does not answer: its error is the one that is raised."""
+
+    class DeafRun(FakeRun):
+        is_deaf = False
+        _log = FakeRun.log
+
+        @property
+        def step(self):
+            if self.is_deaf:
+                raise ConnectionError("no answer")
+            return 0
+
+    run = DeafRun()
+    before = dict(vars(wandb_run.Run)), dict(vars(DeafRun))
+    writer = RunWriter(run, "global_step", Ledger())
+    assert before != (dict(vars(wandb_run.Run)), dict(vars(DeafRun)))
+    writer.close()
+    assert before == (dict(vars(wandb_run.Run)), dict(vars(DeafRun)))
+    run.is_deaf = True
+    with pytest.raises(ConnectionError, match="no answer"):
+        RunWriter(run, "global_step", Ledger())
+    assert before == (dict(vars(wandb_run.Run)), dict(vars(DeafRun)))
+
+
 def test_what_wandb_refuses_is_no_definition(tmp_path):
     """It raises what it would raise, at the caller."""
     end = watch_definitions()

@@ -1,6 +1,7 @@
 """Rows to a run: monotonic, complete, on their axis."""
 
 import math
+import weakref
 
 import numpy
 import pytest
@@ -226,6 +227,75 @@ def test_the_summary_ends_with_the_value_of_the_highest_step():
     assert {"loss": 5.0, "reward": 0.5, "only_late": 3.0, "global_step": 5} == summary
 
 
+def test_a_leap_does_not_stand_in_the_summary_even_after_the_first_step():
+    """Step 0 is a step to go by."""
+    run = FakeRun()
+    writer = writer_of(run)
+    write(writer, row(0, loss=0.5), row(1_700_000_000, late=True, loss=99.0))
+    writer.end()
+    assert (0.5, 0) == (run.summary["loss"], run.summary["global_step"])
+
+
+@pytest.mark.parametrize(
+    "between", [(), (row(7, reward=1.0),)], ids=["of the highest step", "of a lower one"]
+)
+def test_of_two_rows_of_one_step_the_later_one_stands_in_the_summary(between):
+    """The second is late, as it found its key taken; a lower row does not bring back the first."""
+    run = FakeRun()
+    writer = writer_of(run)
+    write(writer, row(5, loss=1.0), *between, row(5, late=True, loss=2.0), row(3, late=True, loss=3.0))
+    writer.end()
+    assert 2.0 == run.summary["loss"]
+
+
+def test_a_row_with_media_counts_for_the_summary_as_any_other():
+    """It is the newest now, above the rows before it, for all of its keys and for those that come late."""
+    run = FakeRun()
+    writer = writer_of(run)
+    write(writer, row(4, loss=4.0), row(6, loss=6.0, media=["six"]))
+    write(writer, row(5, late=True, reward=5.0), row(3, late=True, loss=3.0, reward=3.0, media=["three"]))
+    writer.end()
+    shown = [run.summary[key] for key in ("loss", "reward", "media", "global_step")]
+    assert [6.0, 5.0, ["six"], 6] == shown
+
+
+def test_a_key_that_is_summed_up_otherwise_keeps_that():
+    """`summary="max"` makes a mapping of it, and `summary="none"` nothing: W&B itself keeps both right."""
+    run = FakeRun()
+    writer = writer_of(run)
+
+    def as_wandb_does():
+        run.summary.update({"greatest": {"max": 9.0}})
+        for key in ("nothing", "media"):
+            run.summary._items.pop(key)
+
+    write(writer, row(5, greatest=9.0, nothing=1.0, media=["five"]))
+    as_wandb_does()
+    write(writer, row(2, late=True, greatest=5.0, nothing=2.0, media=["two"]))
+    as_wandb_does()
+    writer.end()
+    assert {"max": 9.0} == run.summary["greatest"]
+    assert {"nothing", "media"}.isdisjoint(run.summary.keys())
+
+
+def test_a_summary_that_wandb_does_not_take_is_said_once_and_never_raised(caplog):
+    """Neither what late rows have overwritten, nor what is no row's."""
+    run = FakeRun()
+    writer = writer_of(run)
+
+    def refuse(values):
+        raise ConnectionError("no summary today")
+
+    for _ in range(2):
+        write(writer, row(5, loss=5.0), row(2, late=True, loss=2.0))
+        run.summary.update, update = refuse, run.summary.update
+        writer.end()
+        writer.put_into_summary({"counts": 1})
+        run.summary.update = update
+    said = [record.getMessage() for record in caplog.records if "no summary today" in record.getMessage()]
+    assert 2 == len(said)
+
+
 def test_the_summary_forgets_what_late_rows_overwrote_once_newer_rows_have_come():
     """The axis is at the newest of several rows, before a late one and after it."""
     run = FakeRun()
@@ -268,8 +338,23 @@ def test_a_value_that_is_no_scalar_is_restored_in_the_summary_too():
     writer = writer_of(run)
     write(writer, row(5, media=["five"]))
     write(writer, row(2, late=True, media=["two"]))
+    write(writer, row(3, late=True, media=["three"]))
     writer.end()
     assert ["five"] == run.summary.get("media")
+
+
+def test_what_was_written_is_not_kept_alive():
+    """Media may be large, and rows are many."""
+    run = FakeRun()
+    writer = writer_of(run)
+    array = numpy.arange(3)
+    kept = weakref.ref(array)
+    write(writer, row(0, loss=0.0, array=array))
+    del array
+    assert kept() is None
+    for step in range(1, 500):
+        write(writer, row(step, loss=1.0))
+    assert len(writer._summary._rows) <= 100
 
 
 def test_a_failed_row_is_written_at_the_next_try():
@@ -516,11 +601,13 @@ def test_what_the_program_has_put_into_the_summary_stands():
     run = FakeRun()
     writer = writer_of(run)
     write(writer, row(5, loss=5.0, reward=5.0))
-    run.summary.update({"loss": 99.0})
-    writer.summary_was_set(["loss"])
-    write(writer, row(2, late=True, loss=2.0, reward=2.0))
+    run.summary.update({"loss": 99.0, "best": 98.0})
+    writer.summary_was_set(["loss", "best"])
+    write(writer, row(2, late=True, loss=2.0, reward=2.0, best=2.0))
+    run.summary.update({"reward": 97.0})
+    writer.summary_was_set(["reward"])
     writer.end()
-    assert (99.0, 5.0) == (run.summary["loss"], run.summary["reward"])
+    assert [99.0, 98.0, 97.0] == [run.summary[key] for key in ("loss", "best", "reward")]
 
 
 def test_the_summary_keeps_what_stood_before_a_value_that_was_refused():

@@ -70,7 +70,7 @@ def histogram(ordered: Sequence[float]) -> tuple[list[int], list[float]]:
     """Counts and edges of `BINS` bins of equal width over finite values in ascending order."""
     low, high = float(ordered[0]), float(ordered[-1])
     width = high / BINS - low / BINS
-    if width < 2 * math.ulp(max(-low, high)):  # the floats between them are too few for the bins
+    if width < max(4 * math.ulp(low), sys.float_info.min):  # the floats between them are too few for the bins
         pad = max(0.5, abs(low) / 2**40)
         low, high = max(low - pad, -_LARGEST), min(high + pad, _LARGEST)
         width = high / BINS - low / BINS

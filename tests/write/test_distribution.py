@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from otel_wandb_bridge.patterns import ByKey
 from otel_wandb_bridge.records import Buckets, Distribution
 from otel_wandb_bridge.write.distribution import BINS, expand, histogram
-from otel_wandb_bridge.write.mixture import MOST_BINS, Mixture
+from otel_wandb_bridge.write.mixture import Mixture
 from otel_wandb_bridge.write.statistics import STATISTICS, checked
 
 LATENCIES = Buckets(((0.0, 10.0, 10), (10.0, 20.0, 80), (20.0, 100.0, 10)), 100, 1500.0, 1.0, 90.0)
@@ -120,13 +120,58 @@ def test_zeros_alone_are_one_bin():
     assert (0.0, 0.0) == (made["p50"], made["p99"])
 
 
-def test_no_more_bins_than_wandb_takes():
+@pytest.mark.parametrize("value", [3.0, -(2.0**60), 2.0**60])
+def test_one_value_in_buckets_is_one_bin_around_it(value):
+    """Wide enough to have floats between its edges."""
+    pad = max(0.5, abs(value) / 2**40)
+    assert ([7], [value - pad, value + pad]) == told(Buckets(((value, value, 7),), 7, 7 * value))[""]
+
+
+@pytest.mark.parametrize(("places", "bins"), [(1, 1), (512, 512), (513, 257), (1500, 500)])
+def test_no_more_bins_than_wandb_takes(places, bins):
     """Neighbours are joined, and no value is lost."""
-    intervals = tuple((float(place), place + 1.0, place % 3 + 1) for place in range(1500))
+    intervals = tuple((float(place), place + 1.0, place % 3 + 1) for place in range(places))
     buckets = Buckets(intervals, sum(count for *_, count in intervals), 1.0)
     counts, edges = told(buckets)[""]
-    assert len(counts) <= MOST_BINS
-    assert (buckets.count, 0.0, 1500.0) == (sum(counts), edges[0], edges[-1])
+    assert bins == len(counts)
+    assert (buckets.count, 0.0, places) == (sum(counts), edges[0], edges[-1])
+
+
+def test_of_values_beside_buckets_the_outermost_are_edges():
+    """Those between them make no bins of their own."""
+    made = told(LATENCIES, 200.0, 300.0, 500.0)
+    assert ([10, 80, 10, 1, 2], [0.0, 10.0, 20.0, 100.0, 200.0, 500.0]) == made[""]
+
+
+def test_percentiles_of_values_within_a_bucket():
+    """Half of all are the same value: it is the percentile of all that falls to it."""
+    buckets = Buckets(((0.0, 10.0, 10),), 10, 50.0)
+    wanted = {"p0": 0.0, "p10": 2.0, "p25": 5.0, "p50": 5.0, "p75": 5.0, "p90": 8.0, "p100": 10.0}
+    assert wanted == pytest.approx(told(buckets, *[5.0] * 10, statistics=tuple(wanted)))
+
+
+def test_a_percentile_at_a_gap_is_the_value_below_it():
+    """The least that so many are below, or at."""
+    gap = Buckets(((0.0, 1.0, 50), (3.0, 4.0, 50)), 100, 200.0)
+    assert {"p50": 1.0, "p51": 3.02} == pytest.approx(told(gap, statistics=("p50", "p51")))
+
+
+def test_a_percentile_of_very_many_values_is_not_past_the_last():
+    """Where the number of those below it is rounded up, too."""
+    count = next(count for count in range(2**53 // 10, 2**53) if count * 100.0 / 100 > count)
+    many = Buckets(((0.0, 1.0, count),), count, 1.0)
+    assert {"p100": 1.0} == told(many, statistics=("p100",))
+
+
+def test_buckets_may_be_wider_than_any_float():
+    """Their counts and percentiles are those of narrow ones."""
+    wide = Buckets(((-1.6e308, 1.6e308, 100),), 100, 0.0)
+    upper = Buckets(((0.0, 1.6e308, 50),), 50, 0.0)
+    wanted = {"p0": -1.6e308, "p25": -0.8e308, "p50": 0.0, "p75": 0.8e308, "p100": 1.6e308}
+    assert wanted == pytest.approx(told(wide, statistics=tuple(wanted)))
+    made = told(wide, upper, statistics=("histogram", "p20", "p50", "p90"))
+    assert ([50, 100], [-1.6e308, 0.0, 1.6e308]) == made.pop("")
+    assert {"p20": -0.64e308, "p50": 0.4e308, "p90": 1.36e308} == pytest.approx(made)
 
 
 def test_a_choice_of_statistics_by_key():
@@ -197,6 +242,7 @@ _GREATEST = sys.float_info.max
 @example([-_GREATEST])
 @example([-_GREATEST, _GREATEST])
 @example([0.0, 5e-324])
+@example([0.0, 96 * 5e-324])
 def test_each_value_lies_between_the_edges_of_its_bin(values):
     """Edges are finite and rise, however far apart or close the values are."""
     values.sort()

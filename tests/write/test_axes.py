@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import wandb
 from wandb import wandb_run
+from watched_run import WatchedRun
 
 from otel_wandb_bridge.ledger import Ledger
 from otel_wandb_bridge.records import Row
@@ -249,26 +250,16 @@ def test_a_writer_that_cannot_be_made_leaves_nothing_behind(tmp_path):
 def test_a_writer_that_is_let_go_of_leaves_nothing_behind():
     """Nor does one for whose run W&B does not answer: its error is the one that is raised."""
 
-    class DeafRun(FakeRun):
-        is_deaf = False
-        _log = FakeRun.log
-
-        @property
-        def step(self):
-            if self.is_deaf:
-                raise ConnectionError("no answer")
-            return 0
-
-    run = DeafRun()
-    before = dict(vars(wandb_run.Run)), dict(vars(DeafRun))
+    run = WatchedRun()
+    before = dict(vars(wandb_run.Run)), dict(vars(WatchedRun))
     writer = RunWriter(run, "global_step", Ledger())
-    assert before != (dict(vars(wandb_run.Run)), dict(vars(DeafRun)))
+    assert before != (dict(vars(wandb_run.Run)), dict(vars(WatchedRun)))
     writer.close()
-    assert before == (dict(vars(wandb_run.Run)), dict(vars(DeafRun)))
+    assert before == (dict(vars(wandb_run.Run)), dict(vars(WatchedRun)))
     run.is_deaf = True
     with pytest.raises(ConnectionError, match="no answer"):
         RunWriter(run, "global_step", Ledger())
-    assert before == (dict(vars(wandb_run.Run)), dict(vars(DeafRun)))
+    assert before == (dict(vars(wandb_run.Run)), dict(vars(WatchedRun)))
 
 
 def test_what_wandb_refuses_is_no_definition(tmp_path):

@@ -5,6 +5,7 @@ import weakref
 
 import numpy
 import pytest
+from watched_run import WatchedRun
 
 from otel_wandb_bridge.ledger import Ledger
 from otel_wandb_bridge.records import Distribution, Row
@@ -83,23 +84,6 @@ def test_steps_that_a_foreign_writer_used_up_are_learnt_before_a_flush():
     run.log({"foreign": 3})
     writer.begin()
     assert 4 == writer._ledger.foreign_steps
-
-
-class WatchedRun(FakeRun):
-    """Its calls can be watched, as those of W&B; and how often it is asked for its step."""
-
-    asked = 0
-
-    def log(self, data, step=None, commit=None):
-        self._log(data, step=step, commit=commit)
-
-    def _log(self, data, step=None, commit=None):
-        super().log(data, step=step, commit=commit)
-
-    @property
-    def step(self):
-        self.asked += 1
-        return super().step
 
 
 def test_a_foreign_call_has_wandb_asked_for_its_step_once():

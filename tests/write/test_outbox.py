@@ -178,14 +178,18 @@ def test_a_process_that_cannot_attach_is_said_and_done_without(writer, run, proc
     assert 1 == caplog.text.count("it was refused; a thread writes the rows")
 
 
+@pytest.mark.parametrize("before", [0, 1])
 @pytest.mark.parametrize("takes", [0, 1, 3])
 def test_a_process_that_ends_in_the_middle_costs_no_row_and_writes_none_twice(
-    writer, run, processes, caplog, takes
+    writer, run, processes, caplog, takes, before
 ):
-    """What W&B reads after its end counts: the thread goes on where that stops."""
-    processes[0].takes = takes
-    take(writer, 0, 1, 2, 3, 4)
+    """What W&B reads after its end counts: the thread waits for that, and goes on where it stops."""
+    take(writer, *range(before))
     assert writer.flush()
+    processes[0].takes = takes
+    take(writer, *range(before, 5))
+    assert writer.flush()
+    assert [] == processes[0].under_way
     assert [(step, step) for step in range(5)] == numbers(run)
     assert (0, 5, 5) == (writer.unconfirmed, writer._ledger.rows, writer._ledger.log_calls)
     assert ["closed"] == processes[0].ends

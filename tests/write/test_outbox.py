@@ -253,3 +253,4 @@ def test_a_process_ends_with_its_writer_and_is_the_parents_in_a_forked_child(run
         take(writer, 0)
         assert writer.flush()
         assert [] == processes[-1].batches
+        writer.close()

@@ -95,6 +95,7 @@ def test_a_foreign_call_has_wandb_asked_for_its_step_once():
     assert asked == run.asked
     run.log({"foreign": 1})
     write(writer, *(row(step, loss=1.0) for step in range(1, 5)))
+    writer.close()
     assert asked + 1 == run.asked
     assert [2, 3, 4, 5] == [row["_step"] for row in run.rows if row.get("loss") == 1.0]
 
@@ -107,6 +108,7 @@ def test_a_row_that_a_foreign_call_has_left_open_is_not_joined_and_costs_one_num
     for step in (3, 4, 5):
         writer.begin()
         write(writer, row(step, loss=1.0))
+    writer.close()
     assert [(3, None), (4, 3), (5, 4), (6, 5)] == written(run)
 
 

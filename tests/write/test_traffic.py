@@ -218,3 +218,34 @@ def test_a_foreign_call_leaves_a_row_open_unless_it_seals_it(step, commit, is_op
     assert traffic is traffic_of(run), "a run has one"
     assert traffic.may_be_open is None, "it may have been written to while nobody looked"
     traffic_of(run).close()
+
+
+def test_a_mark_is_gone_when_the_call_has_returned():
+    """The same dict may be logged by somebody else then."""
+    run, values = WatchedRun(), {"ours": 1}
+    traffic = traffic_of(run)
+    traffic.log_own(run.log, values, None, commit=True)
+    traffic.close()
+    assert not is_for_wandb(values)
+    assert 0 == traffic.foreign_calls
+
+
+def test_a_run_that_nobody_writes_is_left_alone():
+    """While another one is watched."""
+    traffic, other = traffic_of(WatchedRun()), WatchedRun()
+    assert "logged" == other.log({"a": 1})
+    traffic.close()
+    assert [{"_step": 0, "a": 1}] == other.rows
+
+
+def test_what_was_logged_while_nobody_looked_is_learnt_again():
+    """The count of before is none to go by."""
+    run = WatchedRun()
+    traffic = traffic_of(run)
+    log(run, 3, a=1)
+    traffic.close()
+    run.log({"foreign": 1}, step=10)
+    traffic_of(run)
+    log(run, 4, a=2)
+    traffic.close()
+    assert ([], [3, 10, 11]) == (run.dropped, [row["_step"] for row in run.rows])

@@ -8,6 +8,7 @@ import pytest
 from otel_wandb_bridge.ledger import Ledger
 from otel_wandb_bridge.testing import FakeRun
 from otel_wandb_bridge.write.service_log import ServiceLog, last_look
+from otel_wandb_bridge.write.writer import RunWriter
 
 
 @pytest.fixture
@@ -127,6 +128,15 @@ def test_what_is_said_after_a_run_has_finished_is_seen_too(run, service):
     assert 2 == ledger.service_errors
     log.look()
     assert 3 == ledger.service_errors
+
+
+def test_a_writer_looks_at_the_end_of_each_flush(run, service):
+    """As long as it has the run."""
+    writer = RunWriter(run, "global_step", ledger := Ledger())
+    service("failed to save record: no space")
+    writer.end()
+    writer.close()
+    assert 1 == ledger.service_errors
 
 
 def test_a_disabled_run_has_no_log(run, service):

@@ -8,7 +8,8 @@ import pytest
 from watched_run import WatchedRun
 
 from otel_wandb_bridge.ledger import Ledger
-from otel_wandb_bridge.records import Distribution, Row
+from otel_wandb_bridge.patterns import ByKey
+from otel_wandb_bridge.records import Buckets, Distribution, Row
 from otel_wandb_bridge.testing import FakeRun
 from otel_wandb_bridge.write.outbox import BATCH, BATCH_SAMPLES
 from otel_wandb_bridge.write.writer import RunWriter
@@ -372,9 +373,9 @@ def test_one_value_that_wandb_cannot_take_does_not_hold_up_the_rest():
 def test_a_refused_value_costs_the_rest_nothing_where_nobody_asks_for_it():
     """A writer tells only who wants to know."""
     run = FakeRun()
-    writer = RunWriter(run, "global_step", Ledger())
+    writer = RunWriter(run, "global_step", Ledger(), histograms=ByKey(("std",)))
     writer.take(row(0, loss=0.0, bad=object()))
-    writer.take(row(1, loss=1.0, nothing=Distribution(())))
+    writer.take(row(1, loss=1.0, unknown=Distribution((Buckets((), 3, 6.0),))))
     writer.tell()
     assert 4 == writer.unconfirmed
     assert writer.flush()

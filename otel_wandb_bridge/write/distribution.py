@@ -1,5 +1,6 @@
 """What a histogram instrument recorded at one step, as the values of a W&B row."""
 
+import math
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
@@ -69,14 +70,16 @@ def histogram(ordered: Sequence[float]) -> tuple[list[int], list[float]]:
     """Counts and edges of `BINS` bins of equal width over finite values in ascending order."""
     low, high = float(ordered[0]), float(ordered[-1])
     width = high / BINS - low / BINS
-    if low + width <= low or high - width >= high:  # the floats between them are too few for the bins
-        pad = max(0.5, abs(low) / 2**40, abs(high) / 2**40)
+    if width < max(4 * math.ulp(low), sys.float_info.min):  # the floats between them are too few for the bins
+        pad = max(0.5, abs(low) / 2**40)
         low, high = max(low - pad, -_LARGEST), min(high + pad, _LARGEST)
         width = high / BINS - low / BINS
     counts = [0] * BINS
     for value in ordered:
-        counts[min(max(int(value / width - low / width), 0), BINS - 1)] += 1
-    return counts, [low + width * index for index in range(BINS)] + [high]
+        counts[min(int(value / width - low / width), BINS - 1)] += 1
+    # From both ends: the ends may be further apart than any float.
+    lower, upper = range(BINS // 2), range(BINS - BINS // 2, -1, -1)
+    return counts, [low + width * index for index in lower] + [high - width * index for index in upper]
 
 
 def _histogram(measured: Measured) -> Any:  # lists do as well as the arrays that W&B asks for

@@ -72,8 +72,8 @@ class Mixture:
         # Each operation rises with the share, as a weighted sum need not.
         width = point - before
         if math.isfinite(width):
-            return min(max(before + width * share, before), point)
-        return min(max(2 * (before / 2 + (point / 2 - before / 2) * share), before), point)
+            return min(before + width * share, point)
+        return min(2 * (before / 2 + (point / 2 - before / 2) * share), point)
 
     def histogram(self) -> tuple[list[int], list[float]]:
         """Counts and edges of the buckets themselves, neighbours joined where they are more than 512."""

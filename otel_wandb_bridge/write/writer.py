@@ -68,6 +68,7 @@ class RunWriter:
         self._numbers_rows_itself = is_shared(run) or is_of_another_process(run)
         self._asks_for_steps = not self._numbers_rows_itself and not is_disabled(run)
         self._definitions = Definitions(run, step_metric, step_keys, ledger)
+        self._outbox = Outbox(run, ledger)
         self._traffic = traffic_of(run)
         self._seen_calls = self._traffic.foreign_calls
         try:
@@ -92,7 +93,6 @@ class RunWriter:
         self._wrote_here = False
         self._summary = Summary(run, step_metric, ledger)
         self._failures = 0
-        self._outbox = Outbox(run, ledger)
         self._service_log = ServiceLog(run, ledger)
 
     def continue_at(self, step: int) -> None:

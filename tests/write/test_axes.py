@@ -1,5 +1,6 @@
 """The axis that somebody has defined for a key is never taken away, and ours is on all the others."""
 
+import itertools
 import json
 import os
 import subprocess
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 import wandb
 from wandb import wandb_run
+from watched_run import WatchedRun
 
 from otel_wandb_bridge.ledger import Ledger
 from otel_wandb_bridge.records import Row
@@ -216,9 +218,12 @@ def test_definitions_go_through_the_method_that_is_watched(tmp_path):
         for number, define in enumerate((saved, run.define_metric, wandb.define_metric)):
             define(f"key {number}", step_metric="epoch")
             define(f"glob {number}/*", step_metric=wandb.define_metric("round"))
+        run.define_metric("best/*", step_metric="epoch", summary="max", hidden=True)
         end()
         run.define_metric("afterwards", step_metric="epoch")
     axes = axes_of(run)
+    assert {"summary": "max", "hidden": True} == axes.options_of("best/loss")
+    assert {} == axes.options_of("glob 0/loss")
     assert ["epoch"] * 3 == [axes.of(f"key {number}") for number in range(3)]
     assert ["round"] * 3 == [axes.of(f"glob {number}/loss") for number in range(3)]
     assert axes.of("afterwards") is None
@@ -243,6 +248,22 @@ def test_a_writer_that_cannot_be_made_leaves_nothing_behind(tmp_path):
     with pytest.raises(wandb.errors.UsageError):
         RunWriter(run, "global_step", Ledger())
     assert before == dict(vars(wandb_run.Run))
+
+
+@pytest.mark.usefixtures("nobody_watches")
+def test_a_writer_that_is_let_go_of_leaves_nothing_behind():
+    """Nor does one for whose run W&B does not answer: its error is the one that is raised."""
+
+    run = WatchedRun()
+    before = dict(vars(wandb_run.Run)), dict(vars(WatchedRun))
+    writer = RunWriter(run, "global_step", Ledger())
+    assert before != (dict(vars(wandb_run.Run)), dict(vars(WatchedRun)))
+    writer.close()
+    assert before == (dict(vars(wandb_run.Run)), dict(vars(WatchedRun)))
+    run.is_deaf = True
+    with pytest.raises(ConnectionError, match="no answer"):
+        RunWriter(run, "global_step", Ledger())
+    assert before == (dict(vars(wandb_run.Run)), dict(vars(WatchedRun)))
 
 
 def test_what_wandb_refuses_is_no_definition(tmp_path):
@@ -332,6 +353,143 @@ def test_a_row_carries_each_step_key_that_is_an_axis_of_its_keys_and_no_other():
         [8, 80, None, None],
     ] == [[row.get(key) for key in steps] for row in run.rows]
     assert {"global_step", "free", "train/global_step"} == run.metrics.keys()
+
+
+class DefinedRun(FakeRun):
+    """Remembers what was defined, in order; and refuses some of it."""
+
+    def __init__(self, *refused):
+        super().__init__()
+        self.refused = refused
+        self.defined = []
+
+    def define_metric(self, name, **options):
+        self.defined.append(name)
+        if name in self.refused:
+            raise wandb.errors.Error("no such name")
+        super().define_metric(name, **options)
+
+    def axis(self, name):
+        return self.metrics[name]["step_metric"]
+
+
+@pytest.fixture
+def write():
+    """Write rows of these values to a run, one step after the other."""
+    writers, steps = {}, itertools.count()
+
+    def write_to(run, *rows):
+        if run not in writers:
+            writers[run] = RunWriter(run, "global_step", Ledger(), ("train/global_step",))
+        for values in rows:
+            writers[run].take(Row(next(steps), values, 0.0, len(values)))
+            assert writers[run].flush()
+
+    yield write_to
+    for writer in writers.values():
+        writer.close()
+
+
+def many(count=600, prefix="k"):
+    return {f"{prefix}/{number}": number for number in range(count)}
+
+
+def test_each_name_is_defined_once_nested_ones_too(write):
+    """What describes a file is no nesting, and W&B's own keys are its own."""
+    run = DefinedRun()
+    file = {"_type": "image-file", "path": "a.png"}
+    write(run, {"a": 1, "_own": 1, "picture": file}, {"a": 2, "b": {"c": 1}}, {"b": {"c": 2, "d": {"e": 3}}})
+    assert ["global_step", "a", "picture", "b", "b.c", "b.d", "b.d.e"] == run.defined
+
+
+def test_many_new_keys_are_defined_by_one_glob_and_a_few_by_their_names(write):
+    """One glob is enough for all that come later."""
+    run, smaller = DefinedRun(), DefinedRun()
+    write(run, many(), many(prefix="l"), {"loss": 1})
+    assert ["global_step", "*"] == run.defined
+    assert "global_step" == run.axis("*")
+    write(smaller, many(500))
+    assert 501 == len(smaller.defined)
+    assert "*" not in smaller.defined
+
+
+@pytest.mark.parametrize("said", [{"step_metric": "epoch"}, {"step_metric": None, "summary": "max"}], ids=str)
+def test_beside_a_glob_of_somebody_else_there_is_none_of_ours(write, said):
+    """Whatever it says."""
+    run = DefinedRun()
+    axes_of(run).note("other/*", **said)
+    write(run, many())
+    assert "*" not in run.defined
+
+
+def test_where_wandb_refuses_a_definition_the_row_is_written_all_the_same(write, caplog):
+    """It is said; and where it is our glob, each key is defined by its name."""
+    run = DefinedRun("*", "k/7")
+    write(run, many())
+    assert 1 == len(run.rows)
+    assert 599 + 1 == len(run.metrics)
+    assert "'k/7': W&B refused to define it: " in caplog.text
+
+
+def test_a_name_that_somebody_has_defined_is_left_alone_beside_our_glob(write):
+    """With an axis it is not even said; without one it is said on ours, for our glob is the weaker."""
+    run = DefinedRun()
+    axes_of(run).note("k/1", "epoch")
+    axes_of(run).note("k/2", None, summary="max")
+    write(run, many())
+    axes_of(run).note("k/3", None, summary="min")
+    write(run, many())
+    assert {"global_step", "*", "k/2", "k/3"} == {*run.defined}
+    assert ["global_step"] * 2 == [run.axis("k/2"), run.axis("k/3")]
+
+
+def test_with_the_axis_our_glob_is_left_behind(write, caplog):
+    """Keys are defined on the new one, also those that are known already."""
+    run = DefinedRun()
+    write(run, {"loss": 1, **many()}, {"loss": 2, "global_step": 77}, {"k/1": 2})
+    assert ["bridge/global_step"] * 3 == [run.axis(name) for name in ("loss", "k/1", "global_step")]
+    assert "'bridge/global_step' is the axis from here on" in caplog.text
+    other = DefinedRun()
+    write(other, {"loss": 1}, {"loss": 2, "global_step": 77})
+    assert "bridge/global_step" == other.axis("loss")
+
+
+def test_a_glob_that_comes_later_says_of_a_key_what_it_says(write):
+    """W&B would take none of it from the glob: our definition by name is the stronger one."""
+    run = DefinedRun()
+    write(run, {"k/a": 1, "k/longer/b": 1, "other": 1})
+    axes_of(run).note("k/*", None, summary="max")
+    axes_of(run).note("k/longer/*", None, summary="min")
+    write(run, {"k/a": 2, "k/longer/b": 2, "k/c": 2, "other": 2})
+    wanted = {"k/a": "max", "k/longer/b": "min", "k/c": "max", "other": None}
+    assert wanted == {name: run.metrics[name]["summary"] for name in wanted}
+    assert {"global_step"} == {run.axis(name) for name in wanted}
+    assert 1 == run.defined.count("other")
+
+
+def test_a_glob_that_comes_later_takes_along_what_nobody_has_named(write):
+    """Neither our axis nor theirs; and each is said once, however much is defined afterwards."""
+    run = DefinedRun()
+    write(run, {"loss": 1, "named": 1, "epoch": 1})
+    axes_of(run).note("named", None, summary="max")
+    axes_of(run).note("*", "epoch", summary="min")
+    for _ in range(2):
+        write(run, {"loss": 2, "named": 2, "epoch": 2})
+        axes_of(run).note("more", "epoch")
+    assert ["epoch", "global_step", "global_step"] == [run.axis(name) for name in ("loss", "named", "epoch")]
+    assert run.axis("global_step") is None
+    assert (2, 1, 1) == tuple(run.defined.count(name) for name in ("loss", "named", "global_step"))
+
+
+def test_a_row_carries_the_step_key_on_which_a_key_was_put_later(write):
+    """By its name. A glob does not move a name that somebody has defined without an axis."""
+    run = DefinedRun()
+    write(run, {"loss": 1}, {"named": 1})
+    axes_of(run).note("loss", "train/global_step")
+    axes_of(run).note("named", None, summary="max")
+    axes_of(run).note("*", "train/global_step")
+    write(run, {"loss": 2}, {"named": 2})
+    assert [None, None, 2, None] == [row.get("train/global_step") for row in run.rows]
 
 
 def test_a_name_that_somebody_has_defined_keeps_its_axis(runs):

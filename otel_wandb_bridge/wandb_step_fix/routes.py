@@ -14,7 +14,7 @@ from typing import Any
 from ..exporter import WandbMetricExporter, exporter_of
 from ..stats import Stats, stats_of
 from ..write import RunTaken, before_finish, is_of_another_process
-from ..write.traffic import learn_step, log_whole
+from ..write.traffic import learn_step, log_as_it_is, log_whole
 from .calls import Waiting
 from .child import Immediate
 from .gate import Gate
@@ -138,7 +138,7 @@ class Routes:
         log = run.log if log is None else log
         gate = self._gates.get(run)
         if gate is None:  # a run that nothing was caught for is W&B's alone
-            return log(call.values, step=call.step, commit=call.commit)
+            return log_as_it_is(run, log, call.values, call.step, call.commit)
         with gate.passed():
             return log_whole(run, log, call.values, call.step, call.commit, gate.step_metric)
 

@@ -91,6 +91,12 @@ class Traffic:
                 self._elsewhere.add()
             self.may_be_open = leaves_open  # not where W&B has refused the call
 
+    def add(self, *, leaves_open: bool) -> None:
+        """Count a foreign call that was made with the lock held, by a way that may be from before `open`."""
+        self._calls += 1
+        self._logged += 1
+        self.may_be_open = leaves_open
+
     def free_step(self, run: Run) -> int:
         """The first `_step` that W&B would still take, which is asked only where somebody may have moved it.
 
@@ -199,9 +205,33 @@ def log_whole(
         if step is not None and step < free:
             # Past the row in the making, if there is one: what is in that must not be overwritten.
             step, commit = None if traffic.is_joined else free + 1, True
-        logged = _log_marked(log, values, step, commit, is_own=False)
+        logged = _log_theirs(traffic, log, values, step, commit)
         traffic.moved(step, commit)
         return logged
+
+
+@stays  # it holds the lock that a flush needs
+def log_as_it_is(
+    run: Run, log: Callable[..., Any], values: Mapping[str, Any], step: int | None, commit: bool | None
+) -> Any:
+    """Log somebody's values to W&B itself, as they came.
+
+    Raises:
+        Exception: what `log` raises.
+    """
+    foresee(run)
+    traffic = _traffic[run]
+    with traffic.lock:
+        return _log_theirs(traffic, log, dict(values), step, commit)
+
+
+def _log_theirs(
+    traffic: Traffic, log: Callable[..., Any], values: dict[str, Any], step: int | None, commit: bool | None
+) -> Any:
+    logged = _log_marked(log, values, step, commit, is_own=False)
+    # A call that has waited goes by the way that there was when it came, where nobody may have counted.
+    traffic.add(leaves_open=_leaves_open(step, commit))
+    return logged
 
 
 @stays  # it holds the lock that a flush needs
@@ -221,8 +251,12 @@ def _count_and_log(
     traffic = _traffic.get(run)
     if traffic is None:
         return call(run, data, step=step, commit=commit, **more)
-    with traffic.theirs(leaves_open=not commit and (step is not None or commit is not None)):
+    with traffic.theirs(leaves_open=_leaves_open(step, commit)):
         return call(run, data, step=step, commit=commit, **more)
+
+
+def _leaves_open(step: Any, commit: Any) -> bool:
+    return not commit and (step is not None or commit is not None)
 
 
 def _after_fork() -> None:

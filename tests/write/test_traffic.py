@@ -1,5 +1,6 @@
 """A foreign writer never comes between our look at the run's step and our row."""
 
+import functools
 import threading
 
 import pytest
@@ -10,7 +11,14 @@ from watched_run import WatchedRun
 from otel_wandb_bridge.ledger import Ledger
 from otel_wandb_bridge.records import Row
 from otel_wandb_bridge.testing import read_rows
-from otel_wandb_bridge.write.traffic import is_for_wandb, is_own, learn_step, log_whole, traffic_of
+from otel_wandb_bridge.write.traffic import (
+    is_for_wandb,
+    is_own,
+    learn_step,
+    log_as_it_is,
+    log_whole,
+    traffic_of,
+)
 from otel_wandb_bridge.write.writer import RunWriter
 
 
@@ -33,6 +41,27 @@ def test_all_ways_to_log_go_through_the_method_that_is_wrapped(tmp_path):
         with traffic.ours():
             traffic.log_own(log, ours, None, commit=True)
         assert 5 == traffic.foreign_calls
+
+
+def test_a_call_that_waited_costs_no_row_of_a_writer_that_was_made_meanwhile(tmp_path):
+    """It goes by the way that there was when it came, past whoever counts foreign calls by now."""
+    run = wandb.init(mode="offline", dir=tmp_path)
+    file, way = run.settings.sync_file, functools.partial(wandb_run.Run._log, run)
+    writer = RunWriter(run, "global_step", Ledger())
+    writer.begin()
+    log_whole(run, way, {"whole": 1}, None, None, "global_step")
+    writer.take(Row(0, {"loss": 0}, 0.0, 1))
+    assert writer.flush()
+    writer.begin()
+    log_as_it_is(run, way, {"as it is": 1}, None, None)
+    writer.take(Row(2, {"loss": 2}, 0.0, 1))
+    assert writer.flush()
+    writer.close()
+    run.finish()
+    wandb.teardown()
+    rows = read_rows(file)
+    assert [0, 2] == [row["global_step"] for row in rows if "loss" in row]
+    assert [1, 1] == [row.get("whole") or row.get("as it is") for row in rows if "loss" not in row]
 
 
 def test_a_foreign_writer_during_a_flush_costs_no_row(tmp_path):

@@ -26,6 +26,7 @@ from ..record import INSTRUMENTS, TEMPORALITY, DirectLane, Intake, StepAggregati
 from ..record.sdk import readers_of
 from ..runtime.exit import before_exit
 from ..runtime.flusher import Flusher
+from ..runtime.living import Living
 from ..runtime.signals import protect, release, tidy
 from ..runtime.weakly import weakly
 from ..selfmetrics import SelfMetrics, data_points_in
@@ -40,6 +41,9 @@ _logger = logging.getLogger("otel_wandb_bridge")
 _OF_A_PROCESS = (SERVICE_INSTANCE_ID, PROCESS_PID)
 EXIT_SECONDS = 10.0
 """How long the end of a program waits for the receiver at most."""
+
+
+_living: "Living[Sender]" = Living()
 
 
 class Sender(MetricExporter):
@@ -91,6 +95,7 @@ class Sender(MetricExporter):
         protect(self, EXIT_SECONDS)
         if hasattr(os, "register_at_fork"):
             os.register_at_fork(after_in_child=weakly(self._after_fork))
+        _living.add(self)
 
     def export(
         self, metrics_data: MetricsData, timeout_millis: float = 10_000, **kwargs: Any
@@ -268,6 +273,16 @@ class Sender(MetricExporter):
         self._lane.clear()
         self._merged.clear()
         self._resource = self._resource.merge(_resource_of_child())
+
+
+def living_senders() -> list[Sender]:
+    """All senders of this process that somebody holds on to."""
+    return list(_living)
+
+
+def keep_senders() -> None:
+    """Hold on to all senders of this process, also to those to come."""
+    _living.keep()
 
 
 def _resource_of_child() -> Resource:

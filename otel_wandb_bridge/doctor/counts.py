@@ -7,6 +7,8 @@ from ..stats import Stats
 from ..write.run import active_run
 from .finding import FINE, NOTE, TROUBLE, Finding
 
+_NOBODY_MISSES = "no run"
+
 
 def look_at_counts(counts: Iterable[Stats], *, is_over: bool = False) -> Iterator[Finding]:
     """By exporter.
@@ -31,9 +33,14 @@ def look_at_counts(counts: Iterable[Stats], *, is_over: bool = False) -> Iterato
 
 
 def _about_losses(stats: Stats) -> Iterator[Finding]:
-    if stats.rejected:
-        reasons = ", ".join(f"{reason} {count:,}" for reason, count in stats.rejected_reasons.items())
-        text = f"{count_of(stats.rejected, 'sample')} ({reasons})"
+    reasons = dict(stats.rejected_reasons)
+    readings = reasons.pop(_NOBODY_MISSES, 0)
+    if readings:
+        text = f"{count_of(readings, 'reading')} of observables while there was no run, which nobody misses"
+        yield Finding("readings", FINE, text)
+    if stats.rejected > readings:
+        named = ", ".join(f"{reason} {count:,}" for reason, count in reasons.items())
+        text = f"{count_of(stats.rejected - readings, 'sample')} ({named})"
         yield Finding("rejected", TROUBLE, text, "the log names each kind")
     if stats.shed:
         text = f"{count_of(stats.shed, 'sample')} that could not be written in time"

@@ -211,3 +211,22 @@ def test_a_program_that_opentelemetry_starts_is_looked_into_under_its_start_up(e
         OTEL_LOGS_EXPORTER="none",
     )
     assert found["meter provider"].mend.startswith("opentelemetry-instrument otel-wandb doctor train.py")
+
+
+def test_readings_that_nobody_misses_are_no_trouble(examine):
+    """An observable is read again and again, also when its run is over."""
+    found = examine(
+        """
+        import wandb
+        from opentelemetry.metrics import Observation
+        from otel_wandb_bridge import configure
+
+        with wandb.init(project="demo") as run:
+            bridge = configure(run)
+            meter = bridge.meter_provider.get_meter("trainer")
+            meter.create_observable_gauge("memory", [lambda _: [Observation(1)]])
+            bridge.log({"loss": 1}, step=0)
+        """
+    )
+    assert ("fine", True) == (found["readings"].state, "1 reading of observables" in found["readings"].text)
+    assert "rejected" not in found

@@ -8,6 +8,7 @@ from ..write.run import active_run
 from .finding import FINE, NOTE, TROUBLE, Finding
 
 _NOBODY_MISSES = "no run"
+_RECORD = "record with instruments of metrics.get_meter() or bridge.meter_provider, or with Bridge.log"
 
 
 def look_at_counts(counts: Iterable[Stats], *, is_over: bool = False) -> Iterator[Finding]:
@@ -18,21 +19,25 @@ def look_at_counts(counts: Iterable[Stats], *, is_over: bool = False) -> Iterato
         is_over: Nothing more comes: what still waits is lost.
     """
     told = list(counts)
+    is_any = any(stats.recorded for stats in told)
     for stats in told:
         written = f"{stats.written:,} written in {count_of(stats.rows, 'row')}"
         text = f"{stats.recorded:,} recorded, {written}, {stats.pending:,} waiting"
-        yield Finding("samples", FINE if stats.is_conserved() else NOTE, text)
-        yield from _about_losses(stats)
+        if is_any:
+            yield Finding("samples", FINE if stats.is_conserved() else NOTE, text)
+        else:
+            yield Finding(
+                "samples", NOTE, "there is a bridge, and nothing has been recorded with it", _RECORD
+            )
+        yield from about_losses(stats)
         if is_over and stats.pending:
             yield _about_left(stats)
         yield from _about_steps(stats)
         yield from _about_writing(stats)
-    if told and not any(stats.recorded for stats in told):
-        mend = "record with instruments of metrics.get_meter() or bridge.meter_provider, or with Bridge.log"
-        yield Finding("samples", NOTE, "there is a bridge, and nothing has been recorded with it", mend)
 
 
-def _about_losses(stats: Stats) -> Iterator[Finding]:
+def about_losses(stats: Stats) -> Iterator[Finding]:
+    """What is rejected, shed or dropped, each with its mend."""
     reasons = dict(stats.rejected_reasons)
     readings = reasons.pop(_NOBODY_MISSES, 0)
     if readings:

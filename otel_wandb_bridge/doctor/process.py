@@ -12,8 +12,10 @@ from ..exporter import WandbMetricExporter, living_exporters
 from ..plural import count_of
 from ..record.sdk import is_reader_of, views_in
 from ..record.views import are_step_views_in
+from ..send import Sender, living_senders
 from ..write.run import active_run, is_disabled, is_shared
 from ..write.wrappers import Wrapped, wrappers_of_log
+from .elsewhere import look_elsewhere
 from .finding import FINE, NOTE, TROUBLE, Finding
 from .silent import silent_instruments
 
@@ -28,10 +30,13 @@ _GIVE_ONE = "leave set_global=False out of configure(), or metrics.set_meter_pro
 
 def look_at_process() -> Iterator[Finding]:
     """How this process is set up, now."""
-    exporters = open_exporters()
-    yield from _about_provider(exporters)
+    exporters, workers = open_exporters(), [each for each in living_senders() if not each.is_shut_down]
+    yield from _about_provider(exporters, workers)
+    if any(each.readers() for each in exporters):
+        yield from look_elsewhere(is_asked=not _is_patched())
     yield from _about_log()
-    yield from _about_run(exporters)
+    if exporters or not workers or active_run() is not None:
+        yield from _about_run(exporters)
 
 
 def open_exporters() -> list[WandbMetricExporter]:
@@ -39,15 +44,14 @@ def open_exporters() -> list[WandbMetricExporter]:
     return [exporter for exporter in living_exporters() if not exporter.is_shut_down]
 
 
-def _about_provider(exporters: list[WandbMetricExporter]) -> Iterator[Finding]:
+def _about_provider(exporters: list[WandbMetricExporter], workers: list[Sender]) -> Iterator[Finding]:
     provider = metrics.get_meter_provider()
     if not isinstance(provider, MeterProvider):
-        yield _about_no_provider(has_bridge=bool(exporters))
+        yield _about_no_provider(has_bridge=bool(exporters or workers))
     else:
-        ours = [
-            each for each in exporters if any(is_reader_of(provider, reader) for reader in each.readers())
-        ]
-        if ours:
+        readers = [reader for each in exporters for reader in each.readers()]
+        readers += [reader for each in workers for reader in each.readers()]
+        if any(is_reader_of(provider, reader) for reader in readers):
             yield Finding("meter provider", FINE, "the global one has the bridge among its readers")
             yield _about_views(provider)
         else:

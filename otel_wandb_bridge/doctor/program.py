@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..exporter import keep_exporters, living_exporters
+from ..send import keep_senders, living_senders
 from ..write import active_run, before_finish
 from .counts import look_at_counts
 from .environment import look_at_environment
@@ -15,6 +16,7 @@ from .finding import TROUBLE, Finding
 from .installation import look_at_installation
 from .process import look_at_process, open_exporters
 from .thrown_away import look_at_dropped_calls, wait_for_service
+from .worker import look_at_worker
 
 _OF_A_BRIDGE = ("meter provider", "run")
 
@@ -28,6 +30,7 @@ def look_at_program(script: Path, arguments: Sequence[str]) -> list[Finding]:
     """
     findings = [*look_at_installation(), *look_at_environment()]
     keep_exporters()
+    keep_senders()
     setup = _Setup()
     take_off = before_finish(setup.look, only_looks=True)
     sys.argv = [str(script), *arguments]
@@ -69,7 +72,7 @@ class _Setup:
 
     def findings_of(self, failure: Finding | None) -> list[Finding]:
         """All of it; of a program that failed before it had a bridge, not that there is none."""
-        if failure is None or living_exporters():
+        if failure is None or living_exporters() or living_senders():
             return self._findings
         return [each for each in self._findings if each.about not in _OF_A_BRIDGE]
 
@@ -94,4 +97,7 @@ def _judged() -> list[Finding]:
     for exporter in exporters:
         if not exporter.is_shut_down:
             exporter.commit_everything()
-    return list(look_at_counts([exporter.stats() for exporter in exporters], is_over=True))
+    findings = list(look_at_counts([exporter.stats() for exporter in exporters], is_over=True))
+    for sender in living_senders():
+        findings.extend(look_at_worker(sender, is_over=True))
+    return findings

@@ -31,6 +31,10 @@ _GIVE_ONE = "leave set_global=False out of configure(), or metrics.set_meter_pro
 def look_at_process() -> Iterator[Finding]:
     """How this process is set up, now."""
     exporters, workers = open_exporters(), [each for each in living_senders() if not each.is_shut_down]
+    if not (exporters or workers) and (living_exporters() or living_senders()):
+        yield Finding("bridge", FINE, "it has been shut down; see what became of its samples")
+        yield from _about_log()
+        return
     yield from _about_provider(exporters, workers)
     if any(each.readers() for each in exporters):
         yield from look_elsewhere(is_asked=not _is_patched())

@@ -88,3 +88,31 @@ def test_a_worker_whose_receiver_does_not_answer_is_trouble(examine):
         found = examine(IMPATIENT + WORKER, code=1, OTEL_WANDB_ENDPOINT=endpoint)
     assert ("trouble", True) == (found["worker"].state, "nobody answers there" in found["worker"].text)
     assert ("trouble", True) == (found["left"].state, "not acknowledged" in found["left"].text)
+
+
+SHUT_DOWN = """
+    import wandb
+    from otel_wandb_bridge import configure
+
+    with wandb.init(project="demo") as run:
+        bridge = configure(run)
+        bridge.log({"loss": 1}, step=0)
+        bridge.shutdown()
+    """
+
+
+def test_a_bridge_that_was_shut_down_is_not_missed(examine):
+    """It is judged by what became of its samples, as is a worker."""
+    found = examine(SHUT_DOWN)
+    assert ("fine", False) == (found["bridge"].state, "meter provider" in found)
+    assert "1 recorded, 1 written in 1 row, 0 waiting" == found["samples"].text
+
+
+def test_a_worker_that_was_shut_down_is_not_missed(examine):
+    """Its receiver has taken all."""
+    from otel_wandb_bridge import OtlpReceiver
+    from otel_wandb_bridge.testing import FakeRun
+
+    with OtlpReceiver(FakeRun(), port=0) as receiver:
+        found = examine(WORKER + "\n    bridge.shutdown()", OTEL_WANDB_ENDPOINT=receiver.endpoint)
+    assert not [each for each in found.values() if each.state != "fine"]

@@ -32,9 +32,7 @@ def look_elsewhere(*, is_asked: bool = True) -> Iterator[Finding]:
     unread = names_of(each for each in elsewhere if not readers_over(each))
     read = names_of(each for each in elsewhere if readers_over(each))
     if unread:
-        text = (
-            f"{named(unread)} of a MeterProvider that nobody reads, the bridge neither: they record nothing"
-        )
+        text = f"{named(unread)} of a MeterProvider that neither the bridge nor anybody else reads"
         yield Finding("other provider", TROUBLE if is_asked else NOTE, text, _MEND)
     if read:
         text = f"{named(read)} of a MeterProvider that others read, and not the bridge"

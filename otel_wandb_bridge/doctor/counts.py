@@ -29,14 +29,14 @@ def look_at_counts(counts: Iterable[Stats], *, is_over: bool = False) -> Iterato
             yield Finding(
                 "samples", NOTE, "there is a bridge, and nothing has been recorded with it", _RECORD
             )
-        yield from about_losses(stats)
+        yield from about_losses(stats, _mend_of_shed())
         if is_over and stats.pending:
             yield _about_left(stats)
         yield from _about_steps(stats)
         yield from _about_writing(stats)
 
 
-def about_losses(stats: Stats) -> Iterator[Finding]:
+def about_losses(stats: Stats, mend_of_shed: str) -> Iterator[Finding]:
     """What is rejected, shed or dropped, each with its mend."""
     reasons = dict(stats.rejected_reasons)
     readings = reasons.pop(_NOBODY_MISSES, 0)
@@ -49,7 +49,7 @@ def about_losses(stats: Stats) -> Iterator[Finding]:
         yield Finding("rejected", TROUBLE, text, "the log names each kind")
     if stats.shed:
         text = f"{count_of(stats.shed, 'sample')} that could not be written in time"
-        yield Finding("shed", TROUBLE, text, _mend_of_shed())
+        yield Finding("shed", TROUBLE, text, mend_of_shed)
     if stats.dropped:
         text = f"{count_of(stats.dropped, 'late sample')}, as late='drop' asks"
         yield Finding("dropped", TROUBLE, text, "late='keep'")

@@ -11,6 +11,7 @@ from .finding import FINE, NOTE, TROUBLE, Finding
 
 _PORTS = {"http": 80, "https": 443}
 _SECONDS = 5.0
+_MEND_OF_SHED = "see to it that the receiver answers while the program runs, or raise max_pending"
 
 
 def look_at_worker(sender: Sender, *, is_over: bool = False) -> Iterator[Finding]:
@@ -35,7 +36,7 @@ def look_at_worker(sender: Sender, *, is_over: bool = False) -> Iterator[Finding
     sent = f"{stats.sent:,} acknowledged by the receiver"
     told = f"{stats.recorded:,} recorded, {sent}, {stats.pending:,} waiting"
     yield Finding("samples", FINE if stats.recorded else NOTE, told)
-    yield from about_losses(stats)
+    yield from about_losses(stats, _MEND_OF_SHED)
     if is_over and stats.pending:
         text = f"{count_of(stats.pending, 'sample')} not acknowledged by the receiver"
         yield Finding("left", TROUBLE, text, "see what is said of the worker, and the log")

@@ -101,6 +101,16 @@ SHUT_DOWN = """
     """
 
 
+def test_what_a_worker_gave_up_is_mended_at_its_receiver(examine):
+    """It has no run to make earlier."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        endpoint = f"http://127.0.0.1:{free.getsockname()[1]}"
+        script = IMPATIENT + WORKER + "\n    bridge.shutdown()"
+        found = examine(script, code=1, OTEL_WANDB_ENDPOINT=endpoint)["shed"]
+    assert ("trouble", True) == (found.state, "the receiver" in found.mend)
+
+
 def test_a_bridge_that_was_shut_down_is_not_missed(examine):
     """It is judged by what became of its samples, as is a worker."""
     found = examine(SHUT_DOWN)

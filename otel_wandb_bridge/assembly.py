@@ -172,7 +172,7 @@ def _sender(endpoint: str, resource: Resource, options: dict[str, Any]) -> "Send
 
     max_pending, answer = max_pending_of_worker(options.pop("max_pending", None)), LastAnswer()
     exporter = exporter_to(endpoint, answer=answer, **options)
-    return Sender(exporter, resource, max_pending=max_pending, answer=answer)
+    return Sender(exporter, resource, max_pending=max_pending, answer=answer, endpoint=endpoint)
 
 
 def _can_add_readers(provider: MeterProvider) -> bool:

@@ -2,18 +2,18 @@
 
 import os
 import time
-import weakref
 from collections.abc import Callable, Collection, Mapping
 
 from . import options
 from .decode import Naming
 from .flush.flushing import Flushing
 from .records import Sample
+from .runtime.living import Living
 from .runtime.uninterrupted import uninterrupted
 from .spelling import refuses_unknown
 from .write import Run
 
-_living: "weakref.WeakSet[WandbMetricExporter]" = weakref.WeakSet()
+_living: "Living[WandbMetricExporter]" = Living()
 
 
 class WandbMetricExporter(Flushing):
@@ -149,9 +149,14 @@ class WandbMetricExporter(Flushing):
 
 def exporter_of(run: Run) -> WandbMetricExporter | None:
     """The exporter of this process that writes `run`."""
-    return next((exporter for exporter in tuple(_living) if exporter.writes(run)), None)
+    return next((exporter for exporter in _living if exporter.writes(run)), None)
 
 
 def living_exporters() -> list[WandbMetricExporter]:
     """All exporters of this process that somebody holds on to."""
     return list(_living)
+
+
+def keep_exporters() -> None:
+    """Hold on to all exporters of this process, also to those to come."""
+    _living.keep()

@@ -10,9 +10,9 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-def meant(name: str, known: Collection[str]) -> str | None:
-    """The known name that is most like `name`; None where none is like it."""
-    close = get_close_matches(name, sorted(known), 1)
+def meant(name: str, known: Collection[str], likeness: float = 0.6) -> str | None:
+    """The known name that is most like `name` (1: the same); None where none is like it."""
+    close = get_close_matches(name, sorted(known), 1, likeness)
     return close[0] if close else None
 
 

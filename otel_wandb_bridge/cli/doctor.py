@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import runpy
+import os
 import sys
-import traceback
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TextIO
 
 import click
 from rich.console import Console
@@ -22,25 +21,31 @@ _COLOURS = {"fine": "green", "note": "yellow", "trouble": "bold red"}
 
 
 @click.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
-@click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
+@click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON, and all else on stderr.")
 @click.argument("script", required=False, type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def doctor(as_json: bool, script: Path | None, arguments: Sequence[str]) -> None:
     """Say what is set up and what is wrong with it, each with its mend.
 
     Without a SCRIPT it looks at the installation and the environment. With one, it runs the script with its
-    ARGUMENTS and looks into it when its first run is about to finish, else when it ends. The exit code is 1
-    where there is trouble, or where the script fails.
+    ARGUMENTS, looks into it when a run is about to finish, else when it ends, and counts what was lost when
+    all of it was written. Options go before the SCRIPT: what stands after it is the script's. The exit code
+    is 1 where there is trouble, or where the script fails.
     """
+    output = sys.stdout
     if script is None:
         from otel_wandb_bridge.doctor.environment import look_at_environment
         from otel_wandb_bridge.doctor.installation import look_at_installation
 
         findings: list[Finding] = [*look_at_installation(), *look_at_environment()]
     else:
-        findings = _of_script(script, arguments)
+        from otel_wandb_bridge.doctor.program import look_at_program
+
+        if as_json:
+            output = _stdout_apart()
+        findings = look_at_program(script, arguments)
     if as_json:
-        click.echo(json.dumps([_plain(finding) for finding in findings], indent=2))
+        click.echo(json.dumps([_plain(finding) for finding in findings], indent=2), file=output)
     else:
         Console().print(table(findings))
     if any(finding.state == "trouble" for finding in findings):
@@ -61,46 +66,16 @@ def table(findings: Sequence[Finding]) -> Table:
     return result
 
 
-def _of_script(script: Path, arguments: Sequence[str]) -> list[Finding]:
-    """Run a script as `python SCRIPT ARGUMENTS` does, and look into it."""
-    from otel_wandb_bridge.doctor import TROUBLE, Finding
-    from otel_wandb_bridge.doctor.environment import look_at_environment
-    from otel_wandb_bridge.doctor.installation import look_at_installation
-    from otel_wandb_bridge.doctor.process import look_at_process
-    from otel_wandb_bridge.doctor.thrown_away import look_at_dropped_calls, wait_for_service
-    from otel_wandb_bridge.write import active_run, before_finish
+def _stdout_apart() -> TextIO:
+    """Standard output for us alone: whatever else is printed from now on, to the very end, is on stderr.
 
-    findings: list[Finding] = []
-    looked: list[bool] = []
-    runs: dict[int, Any] = {}
-
-    def look(run: Any = None) -> None:
-        run = active_run() if run is None else run
-        if run is not None:
-            runs[id(run)] = run
-        if not looked:
-            looked.append(True)
-            findings.extend((*look_at_installation(), *look_at_environment(), *look_at_process()))
-
-    take_off = before_finish(look, only_looks=True)
-    sys.argv = [str(script), *arguments]
-    sys.path[0] = str(script.parent)
-    try:
-        runpy.run_path(str(script), run_name="__main__")
-    except SystemExit as end:
-        if end.code:
-            findings.append(Finding("program", TROUBLE, f"it ended with exit code {end.code}"))
-    except Exception as error:
-        traceback.print_exc()
-        findings.append(Finding("program", TROUBLE, f"it ended with {error!r}", "see the traceback"))
-    finally:
-        look()
-        take_off()
-    open_run = active_run()
-    if open_run is not None:
-        wait_for_service(open_run)
-    findings.extend(look_at_dropped_calls(runs.values()))
-    return findings
+    The file itself is exchanged, and not put back: children of the script write to it, too, and W&B when we
+    are done.
+    """
+    sys.stdout.flush()
+    apart = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    return apart
 
 
 def _plain(finding: Finding) -> dict[str, str]:

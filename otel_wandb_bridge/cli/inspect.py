@@ -6,26 +6,21 @@ import json
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 from rich.console import Console, Group
 from rich.text import Text
 
 from otel_wandb_bridge.cli.extras import require
-from otel_wandb_bridge.plural import count_of
 
 if TYPE_CHECKING:
-    from otel_wandb_bridge.inspection import Curve, StoredRun
+    from otel_wandb_bridge.inspection import Curve, Problem, StoredRun
 
 MOST_KEYS = 30
 MOST_CHARTS = 12
 PLOTS_NEED = ("plotext",)
 CHARTS_NEED = ("matplotlib",)
-_UNFINISHED = (
-    "the run is not finished: it was killed, or is still running, and its last rows may be missing "
-    "(--unfinished-ok lets it pass)"
-)
 
 
 @click.command()
@@ -41,10 +36,10 @@ _UNFINISHED = (
     help="Exit with 1 unless the run is finished, with one row a step, in rising order.",
 )
 @click.option(
-    "--late-ok", is_flag=True, help="With --check: late rows pass, as long as no value is there twice."
+    "--late-ok", is_flag=True, help="Check, but late rows pass, as long as no value is there twice."
 )
 @click.option(
-    "--unfinished-ok", is_flag=True, help="With --check: a run that was killed, or still runs, passes."
+    "--unfinished-ok", is_flag=True, help="Check, but a run that was killed, or still runs, passes."
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the facts as JSON.")
 @click.option(
@@ -77,7 +72,7 @@ def inspect(
         require("Plots", "inspect", *PLOTS_NEED)
     if png is not None or html is not None:
         require("Charts", "inspect", *CHARTS_NEED)
-    problems = stored.history.problems(late_is_fine=late_ok)
+    problems = stored.problems(late_is_fine=late_ok, unfinished_is_fine=unfinished_ok)
 
     console = Console()
     if as_json:
@@ -92,11 +87,8 @@ def inspect(
             write(stored, curves[:MOST_CHARTS], path)
             if not as_json:
                 console.print(f"written: {path}", soft_wrap=True, markup=False, highlight=False)
-    if check:
-        found = [problem.text for problem in problems]
-        if not (stored.is_finished or unfinished_ok):
-            found.append(_UNFINISHED)
-        _judge(stored, found, quiet=as_json)
+    if check or late_ok or unfinished_ok:
+        _judge(problems, quiet=as_json)
 
 
 def _read(run: str, axis: str | None) -> StoredRun:
@@ -151,14 +143,8 @@ def _title(stored: StoredRun) -> str:
     return stored.name or stored.run_id or stored.file.stem
 
 
-def _judge(stored: StoredRun, problems: Sequence[Any], *, quiet: bool) -> None:
-    found = [*problems]
-    if not stored.history.rows:
-        found.append("the run has no rows")
-    if stored.dropped_by_wandb:
-        calls = count_of(stored.dropped_by_wandb, "call of log", "calls of log")
-        found.append(f"W&B threw away {calls}, whose step was too low")
-    if found:
-        raise click.ClickException("; ".join(found))
+def _judge(problems: Sequence[Problem], *, quiet: bool) -> None:
+    if problems:
+        raise click.ClickException("; ".join(problem.text for problem in problems))
     if not quiet:
         click.echo("one row a step, in rising order")

@@ -28,7 +28,7 @@ def page(title: str, stored: StoredRun, figures: Sequence[str]) -> str:
         stored: The run.
         figures: SVG elements.
     """
-    problems = stored.history.problems()
+    problems = stored.problems()
     verdict = (
         "".join(f'<p class="bad">{escape(problem.text)}</p>' for problem in problems)
         or "<p>One row a step, in rising order.</p>"

@@ -96,7 +96,9 @@ def lines_of(stored: StoredRun) -> list[tuple[str, str]]:
         ("calls that W&B threw away", dropped),
     ]
     if history.without_axis:
-        lines.append((f"rows without {history.axis}", f"{len(history.without_axis):,}"))
+        lines.append(
+            (f"rows without {history.axis}", f"{len(history.without_axis):,}, left out of the curves")
+        )
     counts = _counts(stored)
     if counts:
         said = ("recorded", "written", "overridden", "dropped", "rejected", "shed", "pending")

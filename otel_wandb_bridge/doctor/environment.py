@@ -15,10 +15,13 @@ from ..shared_options import (
     interval_millis,
 )
 from ..spelling import meant
-from ..variables import unknown
+from ..variables import known, unknown
+from .configuration_file import look_at_configuration_file
 from .exporters import look_at_exporters
 from .finding import FINE, NOTE, TROUBLE, Finding
 from .installation import start_up_file
+from .near_misses import look_at_near_misses
+from .values import look_at_values
 
 _DROP_IN = "WANDB_STEP_FIX_"
 _OF_THE_DROP_IN = (SWITCH, f"{_DROP_IN}BUFFER_SIZE", f"{_DROP_IN}FLUSH_INTERVAL")
@@ -64,7 +67,9 @@ def look_at_environment(environment: Mapping[str, str] | None = None) -> Iterato
     journal = variables.get(PREFIX + "JOURNAL", "").strip()
     if journal:
         yield _about_journal(Path(journal))
+    yield from look_at_values(variables)
     yield from look_at_exporters(variables)
+    yield from look_at_configuration_file(variables)
     yield _about_switch(variables)
 
 
@@ -96,6 +101,11 @@ def _unknown(variables: Mapping[str, str]) -> Iterator[Finding]:
             close = meant(name, _OF_THE_DROP_IN)
             hint = f"did you mean {close}?" if close else f"known are {', '.join(_OF_THE_DROP_IN)}"
             yield Finding(name, NOTE, "nothing of the drop-in reads this variable", hint)
+    matter = {name for name in _SHOWN if name.startswith("OTEL_")}
+    yield from look_at_near_misses(
+        {name: "" for name in variables if not name.startswith((PREFIX, _DROP_IN))},
+        {*matter, *known(), *_OF_THE_DROP_IN},
+    )
 
 
 def _unusable(variables: Mapping[str, str]) -> dict[str, str]:

@@ -8,6 +8,7 @@ from .finding import TROUBLE, Finding
 from .installation import EXPORTERS, PACKAGE, is_installed
 
 _METRICS = "OTEL_METRICS_EXPORTER"
+_METER_PROVIDER = "OTEL_PYTHON_METER_PROVIDER"
 
 
 def look_at_exporters(variables: Mapping[str, str]) -> Iterator[Finding]:
@@ -21,11 +22,19 @@ def look_at_exporters(variables: Mapping[str, str]) -> Iterator[Finding]:
             known = sorted({*installed, "none", "otlp"})
             text = f"{name!r} is not installed; there are {', '.join(known)}. Nothing is set up by it"
             yield Finding(_METRICS, TROUBLE, text, _mend(name, known))
+    if "wandb" in names and variables.get(_METER_PROVIDER, "").strip() != "wandb":
+        yield from _about_configurator()
     # `opentelemetry-distro` has traces and logs exported by OTLP where nobody says otherwise.
     if "wandb" in names and is_installed("opentelemetry-distro"):
         for signal in ("traces", "logs"):
             if "otlp" in variables.get(f"OTEL_{signal.upper()}_EXPORTER", "otlp").split(","):
                 yield from _about_otlp(signal, variables)
+
+
+def _about_configurator() -> Iterator[Finding]:
+    if not metadata.entry_points(group="opentelemetry_configurator"):
+        text = "no distro is installed: opentelemetry-instrument sets up nothing by it"
+        yield Finding(_METRICS, TROUBLE, text, "pip install opentelemetry-distro")
 
 
 def _mend(name: str, known: list[str]) -> str:

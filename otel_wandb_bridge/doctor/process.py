@@ -1,5 +1,6 @@
-"""What goes on in this process: the provider, its readers and views, patches, the run, what waits."""
+"""How this process is set up: the provider, its readers and views, patches, the run."""
 
+import os
 import sys
 from collections.abc import Iterator
 from typing import Any
@@ -11,8 +12,10 @@ from ..exporter import WandbMetricExporter, living_exporters
 from ..plural import count_of
 from ..record.sdk import is_reader_of, views_in
 from ..record.views import are_step_views_in
+from ..send import Sender, living_senders
 from ..write.run import active_run, is_disabled, is_shared
 from ..write.wrappers import Wrapped, wrappers_of_log
+from .elsewhere import look_elsewhere
 from .finding import FINE, NOTE, TROUBLE, Finding
 from .silent import silent_instruments
 
@@ -21,28 +24,38 @@ _MOST_NAMES = 5
 _CALL_CONFIGURE = (
     "call configure(run), or run with OTEL_METRICS_EXPORTER=wandb under opentelemetry-instrument"
 )
+_START_IT = "opentelemetry-instrument otel-wandb doctor train.py: it sets up what OTEL_METRICS_EXPORTER says"
 _GIVE_ONE = "leave set_global=False out of configure(), or metrics.set_meter_provider(provider)"
 
 
 def look_at_process() -> Iterator[Finding]:
-    """The state of this process, now."""
-    exporters = [exporter for exporter in living_exporters() if not exporter.is_shut_down]
-    yield from _about_provider(exporters)
+    """How this process is set up, now."""
+    exporters, workers = open_exporters(), [each for each in living_senders() if not each.is_shut_down]
+    if not (exporters or workers) and (living_exporters() or living_senders()):
+        yield Finding("bridge", FINE, "it has been shut down; see what became of its samples")
+        yield from _about_log()
+        return
+    yield from _about_provider(exporters, workers)
+    if any(each.readers() for each in exporters):
+        yield from look_elsewhere(is_asked=not _is_patched())
     yield from _about_log()
-    yield from _about_run(exporters)
-    for exporter in exporters:
-        yield from _about_counts(exporter)
+    if exporters or not workers or active_run() is not None:
+        yield from _about_run(exporters)
 
 
-def _about_provider(exporters: list[WandbMetricExporter]) -> Iterator[Finding]:
+def open_exporters() -> list[WandbMetricExporter]:
+    """The exporters of this process that still take what comes."""
+    return [exporter for exporter in living_exporters() if not exporter.is_shut_down]
+
+
+def _about_provider(exporters: list[WandbMetricExporter], workers: list[Sender]) -> Iterator[Finding]:
     provider = metrics.get_meter_provider()
     if not isinstance(provider, MeterProvider):
-        yield _about_no_provider(has_bridge=bool(exporters))
+        yield _about_no_provider(has_bridge=bool(exporters or workers))
     else:
-        ours = [
-            each for each in exporters if any(is_reader_of(provider, reader) for reader in each.readers())
-        ]
-        if ours:
+        readers = [reader for each in exporters for reader in each.readers()]
+        readers += [reader for each in workers for reader in each.readers()]
+        if any(is_reader_of(provider, reader) for reader in readers):
             yield Finding("meter provider", FINE, "the global one has the bridge among its readers")
             yield _about_views(provider)
         else:
@@ -63,13 +76,18 @@ def _about_no_provider(*, has_bridge: bool) -> Finding:
         what = f"{count_of(len(silent), 'instrument')} of metrics.get_meter() ({shown})"
         text = f"no global one is set, so that {what} can record nothing"
         if _is_patched():  # they may be those of a library that nobody asked to measure
-            return Finding("meter provider", NOTE, text, _CALL_CONFIGURE)
-        return Finding("meter provider", TROUBLE, text, _GIVE_ONE if has_bridge else _CALL_CONFIGURE)
+            return Finding("meter provider", NOTE, text, _mend_of_none())
+        return Finding("meter provider", TROUBLE, text, _GIVE_ONE if has_bridge else _mend_of_none())
     if has_bridge:
         text = "no global one is set; metrics.get_meter() records nothing, bridge.meter_provider does"
         return Finding("meter provider", FINE, text)
     text = "none is set, and there is no bridge: instruments record nothing"
-    return Finding("meter provider", NOTE, text, _CALL_CONFIGURE)
+    return Finding("meter provider", NOTE, text, _mend_of_none())
+
+
+def _mend_of_none() -> str:
+    names = os.environ.get("OTEL_METRICS_EXPORTER", "").split(",")
+    return _START_IT if "wandb" in map(str.strip, names) else _CALL_CONFIGURE
 
 
 def _about_views(provider: MeterProvider) -> Finding:
@@ -104,7 +122,7 @@ def _about_run(exporters: list[WandbMetricExporter]) -> Iterator[Finding]:
         yield Finding("run", NOTE, "no run is active", "wandb.init()")
         return
     mode = "disabled" if is_disabled(run) else getattr(run.settings, "mode", "online")
-    text = f"{run.id} is active, mode {mode}"
+    text = f"{run.id}, mode {mode}"
     if is_disabled(run):
         yield Finding("run", NOTE, f"{text}: W&B keeps nothing", 'wandb.init(mode="offline")')
         return
@@ -120,45 +138,3 @@ def _about_run(exporters: list[WandbMetricExporter]) -> Iterator[Finding]:
         yield Finding(
             "run", NOTE, f"{text}; no bridge writes it", "configure(wandb.run), or patch_wandb_log()"
         )
-
-
-def _about_counts(exporter: WandbMetricExporter) -> Iterator[Finding]:
-    stats = exporter.stats()
-    written = f"{stats.written:,} written in {count_of(stats.rows, 'row')}"
-    text = f"{stats.recorded:,} recorded, {written}, {stats.pending:,} waiting"
-    yield Finding("samples", FINE if stats.is_conserved() else NOTE, text)
-    if stats.rejected:
-        reasons = ", ".join(f"{reason} {count:,}" for reason, count in stats.rejected_reasons.items())
-        text = f"{count_of(stats.rejected, 'sample')} ({reasons})"
-        yield Finding("rejected", TROUBLE, text, "the log names each kind")
-    if stats.shed:
-        mend = (
-            "wandb.init earlier, or raise max_pending"
-            if active_run() is None
-            else "see the log for W&B's errors"
-        )
-        text = f"{count_of(stats.shed, 'sample')} that could not be written in time"
-        yield Finding("shed", TROUBLE, text, mend)
-    if stats.dropped:
-        text = f"{count_of(stats.dropped, 'late sample')}, as late='drop' asks"
-        yield Finding("dropped", NOTE, text, "late='keep'")
-    if stats.late:
-        sources = ", ".join(f"{source} {count:,}" for source, count in stats.late_by_source.items())
-        mend = "raise hold, name the source in expected_sources, or give each component a source of its own"
-        text = f"{count_of(stats.late, 'sample')} that came after the row of the step ({sources})"
-        yield Finding("late", NOTE, text, mend)
-    if stats.journal_errors:
-        times = count_of(stats.journal_errors, "time")
-        text = f"it could not be written, {times}: a kill loses the tail of the run"
-        yield Finding("journal", TROUBLE, text, "make room, or give another journal")
-    if stats.unjournaled:
-        values = count_of(stats.unjournaled, "value", "values")
-        text = f"without {values} (images, tables, arrays), which a kill may lose"
-        yield Finding("journal", NOTE, text)
-    if stats.foreign_steps:
-        text = f"something else that writes to the run used up {count_of(stats.foreign_steps, 'W&B step')}"
-        yield Finding("foreign steps", NOTE, text, "Bridge.log(values, step=…) or patch_wandb_log()")
-    if stats.failed_flushes:
-        flushes = count_of(stats.failed_flushes, "flush", "flushes")
-        text = f"W&B interrupted {flushes}; what was left of them is tried again"
-        yield Finding("flushes", NOTE, text, "see the log for W&B's errors")

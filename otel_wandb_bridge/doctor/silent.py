@@ -1,6 +1,7 @@
 """Instruments that record nothing, since no global meter provider was set for them."""
 
 import gc
+from collections.abc import Iterable
 
 from opentelemetry.metrics import Instrument
 
@@ -18,13 +19,20 @@ def silent_instruments() -> list[str]:
     the bridge itself.
     """
     ours = set(map(id, global_gauges().instruments))
-    found = [
+    return names_of(each for each in instruments_of(_API) if id(each) not in ours)
+
+
+def instruments_of(module: str) -> list[Instrument]:
+    """The instruments of this process whose class is of a module that begins like this."""
+    return [
         each
         for each in gc.get_objects()
-        if Instrument in type(each).__mro__
-        and type(each).__module__.startswith(_API)
-        and id(each) not in ours
+        if Instrument in type(each).__mro__ and type(each).__module__.startswith(module)
     ]
+
+
+def names_of(instruments: Iterable[Instrument]) -> list[str]:
+    """Their names, sorted, without those of the SDK."""
     # Only to be read by people: a version that has no such attribute has them counted without a name.
-    names = [str(getattr(each, "_name", "without a name")) for each in found]
+    names = (str(getattr(each, "_name", getattr(each, "name", "without a name"))) for each in instruments)
     return sorted(name for name in names if not name.startswith(_OF_THE_SDK))

@@ -1,7 +1,7 @@
 """Looking at what a run holds: read back from its file, checked, shown.
 
     stored = read_run("latest")
-    assert not stored.history.problems()
+    assert not stored.problems()
 
 For people there is `otel-wandb inspect`.
 """

@@ -20,8 +20,10 @@ class Problem:
     """One way in which rows are not one a step, in rising order.
 
     Attributes:
-        kind: A few constant words: `w&b order`, `no axis`, `late`, `repeated`, `twice`.
-        count: How many rows (of `twice`: how many values) it concerns.
+        kind: A few constant words: `w&b order`, `no axis`, `late`, `repeated`, `twice`; of a stored run also
+            `unfinished`, `no rows`, `thrown away`.
+        count: How many rows (of `twice`: how many values; of `thrown away`: how many calls) it concerns; 1 of
+            the run as a whole.
         text: What was found, with the first examples.
     """
 
@@ -137,18 +139,19 @@ class History:
 
     @cached_property
     def curves(self) -> list[Curve]:
-        """Every key with its points, by key; `loss_2` comes before `loss_10`."""
+        """Every key with its points, by key (`loss_2` before `loss_10`); rows `without_axis` have none."""
         points: dict[str, list[tuple[float, Any]]] = {}
-        for number, row in enumerate(self.rows):
+        for row in self.rows:
             step = self._step_of(row)
+            if step is None:
+                continue
             for key, value in _leaves(row):
                 if self._is_payload(key):
-                    at = float(row.get("_step", number)) if step is None else step
-                    points.setdefault(key, []).append((at, value))
+                    points.setdefault(key, []).append((step, value))
         return [Curve(key, sorted(points[key], key=_first)) for key in sorted(points, key=_naturally)]
 
     def problems(self, *, late_is_fine: bool = False) -> list[Problem]:
-        """Whatever is not one row a step, in rising order.
+        """Whatever is not one row a step, in rising order, by the rows alone; see also `StoredRun.problems`.
 
         Args:
             late_is_fine: A step may be in more than one row, and a row may come after those of higher steps

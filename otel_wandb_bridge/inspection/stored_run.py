@@ -7,12 +7,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ..plural import count_of
 from ..testing import read_config, read_records, read_rows, read_summary
 from ..testing.locate import find_wandb_file
-from .history import History
+from .history import History, Problem
 
 LATEST = "latest"
 DEFAULT_AXIS = "global_step"
+_MOST_KEYS = 20
+_UNFINISHED = (
+    "the run is not finished: it was killed, or is still running, and its last rows may be missing "
+    "(--unfinished-ok lets it pass)"
+)
 _DROPPED = "ignoring partial history record"
 """What W&B's service writes into `logs/debug-internal.log` for each call whose step it does not take."""
 
@@ -45,6 +51,24 @@ class StoredRun:
     def is_finished(self) -> bool:
         """Whether the file says that the run was finished; else it was killed, or is still running."""
         return self.exit_code is not None
+
+    def problems(self, *, late_is_fine: bool = False, unfinished_is_fine: bool = False) -> list[Problem]:
+        """Whatever fails `otel-wandb inspect --check`.
+
+        Args:
+            late_is_fine: As in `History.problems`.
+            unfinished_is_fine: The run may have been killed, or still run.
+        """
+        problems = self.history.problems(late_is_fine=late_is_fine)
+        if not (self.is_finished or unfinished_is_fine):
+            problems.append(Problem("unfinished", 1, _UNFINISHED))
+        if not self.history.rows:
+            problems.append(Problem("no rows", 1, "the run has no rows"))
+        if self.dropped_by_wandb:
+            calls = count_of(self.dropped_by_wandb, "call of log", "calls of log")
+            text = f"W&B threw away {calls}, whose step was too low"
+            problems.append(Problem("thrown away", self.dropped_by_wandb, text))
+        return problems
 
 
 def read_run(run: str | os.PathLike[str] = LATEST, *, axis: str | None = None) -> StoredRun:
@@ -80,7 +104,8 @@ def read_run(run: str | os.PathLike[str] = LATEST, *, axis: str | None = None) -
     chosen = axis or _axis_among(axes, rows)
     if axis is not None and rows and not any(axis in row for row in rows):
         keys = sorted({key for row in rows for key in row})
-        raise ValueError(f"no row has the axis {axis!r}; the rows have {', '.join(keys[:20])}")
+        shown = ", ".join([*keys[:_MOST_KEYS], *(["…"] if len(keys) > _MOST_KEYS else [])])
+        raise ValueError(f"no row has the axis {axis!r}; the rows have {shown}")
     return StoredRun(
         file=file,
         history=History(rows, chosen),

@@ -69,6 +69,17 @@ def consumer_of(instrument: Instrument) -> Any:
     return getattr(instrument, "_measurement_consumer", None)
 
 
+def readers_over(instrument: Instrument) -> list[MetricReader]:
+    """The readers of the provider that made `instrument`; none where they cannot be found."""
+    return [*getattr(consumer_of(instrument), "_reader_storages", ())]
+
+
+def prefers(reader: MetricReader, kind: type[Aggregation]) -> bool:
+    """Whether a reader was given aggregations of a kind as preferred ones. Nothing public says it."""
+    given = getattr(reader, "_instrument_class_aggregation", {})
+    return any(isinstance(each, kind) for each in given.values())
+
+
 def scope_name(instrument: Instrument) -> str:
     """The name of the instrumentation scope that made `instrument`."""
     name: str = getattr(getattr(instrument, "instrumentation_scope", None), "name", "")

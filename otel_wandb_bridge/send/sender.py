@@ -13,6 +13,7 @@ from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import (
     MetricExporter,
     MetricExportResult,
+    MetricReader,
     MetricsData,
     ResourceMetrics,
 )
@@ -26,6 +27,7 @@ from ..record import INSTRUMENTS, TEMPORALITY, DirectLane, Intake, StepAggregati
 from ..record.sdk import readers_of
 from ..runtime.exit import before_exit
 from ..runtime.flusher import Flusher
+from ..runtime.living import Living
 from ..runtime.signals import protect, release, tidy
 from ..runtime.weakly import weakly
 from ..selfmetrics import SelfMetrics, data_points_in
@@ -42,6 +44,9 @@ EXIT_SECONDS = 10.0
 """How long the end of a program waits for the receiver at most."""
 
 
+_living: "Living[Sender]" = Living()
+
+
 class Sender(MetricExporter):
     """Sends what OpenTelemetry instruments record, with every step, to the process that owns the run.
 
@@ -53,6 +58,7 @@ class Sender(MetricExporter):
         resource: What is said of this process where a provider does not say it.
         max_pending: How many samples wait to be sent at most.
         answer: What the receiver answered last, where the exporter tells.
+        endpoint: Where it sends to, for people to read.
 
     Thread-safety: safe from any thread.
     """
@@ -64,12 +70,15 @@ class Sender(MetricExporter):
         *,
         max_pending: int = 100_000,
         answer: LastAnswer | None = None,
+        endpoint: str = "",
     ) -> None:
+        self.endpoint = endpoint
         self._exporter = exporter
         self._resource = resource
         self._merged: dict[int, tuple[Resource, Resource]] = {}
         self._ledger = Ledger()
-        self._outbox = Outbox(exporter, self._ledger, max_pending, answer or LastAnswer())
+        self._answer = answer or LastAnswer()
+        self._outbox = Outbox(exporter, self._ledger, max_pending, self._answer)
         self._flusher = Flusher(self._flush_early)
         self._intake = Intake(self._flusher.wake)
         self._lane = ScalarLane({})
@@ -91,6 +100,7 @@ class Sender(MetricExporter):
         protect(self, EXIT_SECONDS)
         if hasattr(os, "register_at_fork"):
             os.register_at_fork(after_in_child=weakly(self._after_fork))
+        _living.add(self)
 
     def export(
         self, metrics_data: MetricsData, timeout_millis: float = 10_000, **kwargs: Any
@@ -147,6 +157,20 @@ class Sender(MetricExporter):
         with self._lock:
             say_uncollectable(instruments, self._ledger)
 
+    def readers(self) -> list[MetricReader]:
+        """The readers that were given this exporter."""
+        return readers_of(self._aggregation)
+
+    @property
+    def is_shut_down(self) -> bool:
+        """Whether what comes now is rejected."""
+        return self._is_shut_down
+
+    @property
+    def refusal(self) -> str | None:
+        """The status with which the receiver refuses everything, and what to do; None: it does not."""
+        return self._answer.refusal
+
     @property
     def run(self) -> None:
         """A worker writes no run."""
@@ -178,7 +202,7 @@ class Sender(MetricExporter):
         """Have the reader collect now what has been recorded. False where it could not."""
         exports = self._exports
         try:
-            readers = readers_of(self._aggregation)
+            readers = self.readers()
             for reader in readers:
                 reader.collect(timeout_millis)
         except Exception:
@@ -268,6 +292,16 @@ class Sender(MetricExporter):
         self._lane.clear()
         self._merged.clear()
         self._resource = self._resource.merge(_resource_of_child())
+
+
+def living_senders() -> list[Sender]:
+    """All senders of this process that somebody holds on to."""
+    return list(_living)
+
+
+def keep_senders() -> None:
+    """Hold on to all senders of this process, also to those to come."""
+    _living.keep()
 
 
 def _resource_of_child() -> Resource:

@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from rich.console import Console
 
 from otel_wandb_bridge.cli import main
-from otel_wandb_bridge.cli.inspect_tables import facts_of, tables
+from otel_wandb_bridge.cli.inspect_tables import facts_of, lines_of, tables
 from otel_wandb_bridge.inspection import History, StoredRun, read_run
 
 WRITE = """
@@ -38,6 +38,9 @@ with wandb.init(project="inspected", name="late", mode="offline") as run:
     bridge.force_flush()
     bridge.log({"eval/accuracy": 0.5}, step=2, source="evaluator")
     bridge.shutdown()
+
+with wandb.init(project="inspected", name="many", mode="offline") as run:
+    run.log({f"key_{number}": number for number in range(30)})
 """
 
 
@@ -202,6 +205,7 @@ def test_the_latest_run_is_found_below_here(runs, monkeypatch):
     [
         (["nowhere"], "nowhere: no such file"),
         (["{late}", "--axis", "epoch"], "no row has the axis 'epoch'; the rows have"),
+        (["{many}", "--axis", "nope"], ", key_23, …"),
         (["{late}", "--key", "nothing"], "no key is like 'nothing'; the run's keys: eval"),
     ],
 )
@@ -217,3 +221,39 @@ def test_where_there_is_no_run_it_says_where_it_looked(tmp_path, monkeypatch):
     monkeypatch.delenv("WANDB_DIR", raising=False)
     (tmp_path / "wandb").mkdir()
     assert "there is no run to be the latest in wandb; name a run directory" in inspect().output
+
+
+def test_what_fails_the_check_is_what_programs_read(runs, unfinished):
+    """One list of problems decides all three: the exit code, the JSON and `StoredRun.problems`."""
+    for file, kinds in (
+        (runs["plain"], ["thrown away"]),
+        (unfinished, ["unfinished"]),
+        (runs["bridged"], []),
+    ):
+        result = inspect(file, "--check", "--json")
+        assert bool(kinds) == result.exit_code
+        assert kinds == [problem["kind"] for problem in json.loads(result.stdout)["problems"]]
+        assert kinds == [problem.kind for problem in read_run(file).problems()]
+    result = inspect(unfinished, "--check", "--unfinished-ok", "--json")
+    assert [] == json.loads(result.stdout)["problems"]
+
+
+def test_a_run_without_rows_is_a_problem():
+    """There is nothing to be in order."""
+    stored = StoredRun(Path("run-x.wandb"), History([], "global_step"), exit_code=0)
+    assert ["no rows"] == [problem.kind for problem in stored.problems()]
+
+
+@pytest.mark.parametrize("option", ["--late-ok", "--unfinished-ok"])
+def test_an_option_of_the_check_asks_for_it(runs, option):
+    """Nobody says what may pass, and wants no check."""
+    assert 1 == inspect(runs["plain"], option).exit_code
+
+
+def test_rows_without_the_chosen_axis_are_left_out_and_counted(tmp_path):
+    """Their place on it is not known."""
+    rows = [{"_step": step, "loss": 1.0} for step in range(20)] + [{"_step": 20, "loss": 0.5, "epoch": 1}]
+    stored = StoredRun(tmp_path / "run-x.wandb", History(rows, "epoch"), exit_code=0)
+    (loss,) = stored.history.curves
+    assert [(1, 0.5)] == list(loss.points)
+    assert ("rows without epoch", "20, left out of the curves") in lines_of(stored)

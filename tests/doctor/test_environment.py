@@ -134,3 +134,102 @@ def test_a_journal_of_a_killed_run_is_pointed_at(monkeypatch, tmp_path):
     assert ("note", True) == (found().state, "id='abc', resume='allow'" in found().mend)
     path.write_text("dear diary, " * 100)
     assert ("note", True) == (found().state, "set aside" in found().text)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("WANDB_MODE", "offlin", "did you mean offline?"),
+        ("OTEL_WANDB_RECEIVER_PORT", "99999", "0 to 65535"),
+        ("OTEL_WANDB_RECEIVER_GRPC_PORT", "high", "0 to 65535"),
+        ("OTEL_WANDB_RECEIVER_REORDER", "-1", "0 or more"),
+        ("OTEL_WANDB_RECEIVER_MAX_BODY_BYTES", "64M", "1 or more"),
+        ("OTEL_CONFIG_FILE", "nowhere.yaml", "there is no such file"),
+    ],
+)
+def test_values_that_somebody_else_would_refuse_are_trouble(name, value, words):
+    """W&B, the command `serve` and the SDK read these."""
+    found = about(**{name: value})[name]
+    assert ("trouble", True) == (found.state, words in f"{found.text} {found.mend}")
+
+
+def test_values_that_all_take_are_no_trouble():
+    """Nor is a variable that is set and empty."""
+    taken = {
+        "WANDB_MODE": "online",
+        "OTEL_WANDB_RECEIVER_PORT": "4318",
+        "OTEL_WANDB_RECEIVER_REORDER": "0.5",
+        "OTEL_WANDB_RECEIVER_GRPC_PORT": "",
+    }
+    assert not set(taken) & set(about(**taken))
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("OTEL_METRICS_EXPORT_INTERVAL", "OTEL_METRIC_EXPORT_INTERVAL"),
+        ("OTEL_WANB_HOLD", "OTEL_WANDB_HOLD"),
+        ("OTEL_METRIC_EXPORTER", "OTEL_METRICS_EXPORTER"),
+        ("WANDB_STEPFIX_ENABLED", "WANDB_STEP_FIX_ENABLED"),
+    ],
+)
+def test_a_variable_that_is_almost_one_of_those_that_matter_is_named(name, meant):
+    """Nothing reads it."""
+    found = about(**{name: "1"})[name]
+    assert ("note", f"did you mean {meant}?") == (found.state, found.mend)
+
+
+def test_variables_of_others_are_nobodys_mistake():
+    """W&B and OpenTelemetry have many more."""
+    names = [
+        *("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", "OTEL_METRIC_EXPORT_TIMEOUT", "OTEL_TRACES_EXPORTER"),
+        *(
+            "OTEL_LOGS_EXPORTER",
+            "OTEL_PYTHON_TRACER_PROVIDER",
+            "WANDB_START_METHOD",
+            "OTEL_RESOURCE_ATTRIBUTES",
+        ),
+        *("OTEL_PYTHON_DISABLED_INSTRUMENTATIONS", "WANDB_PROJECT", "OTEL_METRICS_EXEMPLAR_FILTER"),
+    ]
+    assert not set(names) & set(about(**dict.fromkeys(names, "1")))
+
+
+FILE = """
+file_format: "1.0"
+meter_provider:
+  readers:
+    - periodic:
+        exporter:
+          wandb:
+            hodl: 5
+    - periodic:
+        exporter:
+          console:
+"""
+
+
+def test_a_configuration_file_whose_exporter_has_an_unknown_option_is_trouble(tmp_path):
+    """With the one that was meant; so is one that is no YAML."""
+    file = tmp_path / "otel.yaml"
+    file.write_text(FILE)
+    found = about(OTEL_CONFIG_FILE=str(file))["OTEL_CONFIG_FILE"]
+    assert ("trouble", True) == (found.state, "'hodl'; did you mean 'hold'?" in found.text)
+    for good in (FILE.replace("hodl", "hold"), FILE.replace("            hodl: 5\n", "")):
+        file.write_text(good)
+        assert "OTEL_CONFIG_FILE" not in about(OTEL_CONFIG_FILE=str(file))
+    file.write_text("meter_provider: [")
+    assert "trouble" == about(OTEL_CONFIG_FILE=str(file))["OTEL_CONFIG_FILE"].state
+
+
+def test_an_exporter_that_nothing_would_make_is_trouble(monkeypatch):
+    """`opentelemetry-instrument` sets up nothing without a distro, of whatever vendor."""
+    entry_points = metadata.entry_points
+    monkeypatch.setattr(
+        metadata,
+        "entry_points",
+        lambda **asked: () if asked["group"] == "opentelemetry_configurator" else entry_points(**asked),
+    )
+    found = about(OTEL_METRICS_EXPORTER="wandb")["OTEL_METRICS_EXPORTER"]
+    assert ("trouble", "pip install opentelemetry-distro") == (found.state, found.mend)
+    by_api = about(OTEL_METRICS_EXPORTER="wandb", OTEL_PYTHON_METER_PROVIDER="wandb")
+    assert "OTEL_METRICS_EXPORTER" not in by_api

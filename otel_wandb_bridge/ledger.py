@@ -64,6 +64,10 @@ class Ledger:
         self.rejected[reason] += count
         self.say_once(reason, subject, text, level=level)
 
+    def leave_out(self) -> None:
+        """Count a sample as never recorded: it was read off an observable where nobody could have it."""
+        self.recorded -= 1
+
     def note_late(self, source: str, count: int) -> None:
         """Count late samples of a source."""
         self.late += count

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ..record import say_uncollectable
-from ..records import Sample
+from ..records import Kind, Sample
 from ..runtime.flush_lock import FlushLock
 from .pipeline import Pipeline
 
@@ -44,6 +44,9 @@ class Refusals:
     def samples(self, samples: Iterable[Sample]) -> None:
         """Samples were collected after the shutdown. The lock is held."""
         for sample in samples:
+            if sample.kind is Kind.READING:
+                self._pipeline.ledger.leave_out()
+                continue
             text = "its reader goes on collecting after the shutdown of WandbMetricExporter"
             self._pipeline.ledger.reject("shutdown", f"source {sample.source!r}", text)
 

@@ -21,14 +21,15 @@ LAYERS = {
     "sources": set(),
     "descriptive": set(),
     "attributes": {"records", "sources"},
-    "ledger": set(),
     "flush.entrance": {"records"},
     "flush.deferral": {"records"},
     "flush.entrances": {"flush.entrance", "flush.pipeline", "reconcile", "records", "runtime"},
     "patterns": set(),
     "plural": set(),
     "spelling": set(),
-    "reconcile": {"records", "ledger", "sources", "descriptive", "patterns"},
+    "causes": set(),
+    "ledger": {"causes"},
+    "reconcile": {"causes", "records", "ledger", "sources", "descriptive", "patterns"},
     "record": {"records", "attributes", "ledger"},
     "shared_options": {"reconcile"},
     "process_resource": {"sources"},
@@ -57,7 +58,7 @@ LAYERS = {
     "resource": {"record", "write"},
     "testing": set(),
     "inspection": {"plural", "testing"},
-    "verdict": {"ledger", "plural", "reconcile", "stats"},
+    "verdict": {"causes", "ledger", "plural", "reconcile", "stats"},
 }
 """What each part may import of the package; the entrances may import everything below them."""
 

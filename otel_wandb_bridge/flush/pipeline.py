@@ -240,7 +240,7 @@ class Pipeline:
             writer.before_commit = memory.note
             start = memory.committed
         start = writer.starting_step if start is None else start + 1
-        self._reconciler.start_at(start, lambda key: self._total(writer, key))
+        self._reconciler.start_at(start, lambda key: self._total(writer, key), writer.foreign_from)
         if self._journaling.is_of(memory):
             self._journaling.restore(self._reconciler, self._clock(), lambda: self.deferral)
 
@@ -315,6 +315,7 @@ class Pipeline:
             self.target.put_into_config({"sources": self._verdict.sources(steps)})
             if self._summary_counts:
                 self.target.put_into_summary(self._verdict.summary(steps))
+        self._verdict.ranks = self._reconciler.ranks
         line, is_loss = self._verdict.line()
         if line:
             tell(self.target.run, line, is_loss=is_loss)

@@ -61,6 +61,11 @@ class Watermark:
         """Progress by source; read it, do not change it."""
         return self._sources
 
+    @property
+    def ranks(self) -> int:
+        """How many ranks have reported."""
+        return len({contributor_of(source) for source in self._sources if rank_of(source) is not None})
+
     def reach(self, step: int) -> None:
         """Advance to `step` whatever the sources say: a row was committed, or its hold is over."""
         self._awaits = False
@@ -114,8 +119,7 @@ class Watermark:
         ]
 
     def _is_somebody_missing(self) -> bool:
-        ranks = {contributor_of(source) for source in self._sources if rank_of(source) is not None}
-        if len(ranks) < self._policy.expected_ranks:
+        if self.ranks < self._policy.expected_ranks:
             return True
         expected = self._policy.expected_sources or 0
         if isinstance(expected, int):

@@ -351,12 +351,14 @@ class Pipeline:
     def join_job(self, process: Process) -> None:
         """This is one process of several: what it reports is a share, as theirs is.
 
-        Rows wait for the first report of all ranks, where nothing else was said of who is expected. Call it
-        before anything is taken in.
+        Rows wait for the first report of all ranks, where nothing else was said of who is expected: of as
+        many as this process knows of, or else as the first rank that reports says. Call it before anything
+        is taken in.
         """
         self.admission.process = process
         if self._policy.expected_sources is None:
-            self._policy = replace(self._policy, expected_ranks=process.world_size or 0)
+            ranks = process.world_size or 0
+            self._policy = replace(self._policy, expected_ranks=ranks, awaits_ranks=not ranks)
         self._start_over()
 
     def _add(self, samples: Iterable[Sample | Bundle]) -> None:

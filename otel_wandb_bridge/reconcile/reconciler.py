@@ -304,7 +304,8 @@ class Reconciler:
             self._lateness.note_leap(row.source, row.step or 0, row.samples)
             self._make_late(row, Cause.LEAP)
         self._watermark = Watermark(self._policy)
-        self._watermark.sources.update(sources)
+        for name, progress in sources.items():
+            self._watermark.meet(name, progress)
         if self._committed is not None:
             self._watermark.reach(self._committed)
 
@@ -326,7 +327,7 @@ class Reconciler:
             self._newest = step
         progress = self._watermark.sources.get(source)
         if progress is None:
-            self._watermark.sources[source] = Progress(step)
+            self._watermark.meet(source, Progress(step))
             return
         distance = progress.report(step)
         self._ledger.step_regressions += distance < 0

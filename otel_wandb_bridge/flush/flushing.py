@@ -381,6 +381,7 @@ class Flushing(HeardOnce):
         self._intake.clear()
         self.readership.after_fork()
         self.committing.lane.clear()
+        self.committing.lane.before_next_log(self._refusals.say_of_child)
         self.entrances.forget()
         self._pipeline.forget()
         self._decoder = self._own_decoder()

@@ -55,6 +55,15 @@ class Refusals:
         with self._lock.held():
             say_uncollectable(names, self._pipeline.ledger)
 
+    def say_of_child(self) -> None:
+        """A forked child logs: say that its values go nowhere, unless it has made a run of its own."""
+        if not self._pipeline.target.may_have_run:
+            _logger.warning(
+                "Bridge.log: this process was forked from the one whose run the bridge writes, and a child "
+                "writes nothing to it: its values stay pending. Log in the parent (send them there), make a "
+                "run of the child's own, or have the parent receive and the child use configure(endpoint=…)"
+            )
+
     def after_fork(self) -> None:
         """In a forked child: a thread that is not there any more may have held the lock."""
         self._refusing = threading.Lock()

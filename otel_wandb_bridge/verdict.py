@@ -148,16 +148,26 @@ class Strictness:
 
     def __init__(self) -> None:
         self._known = 0
+        self._unusable = 0
 
     def check(self, stats: Stats) -> None:
         """Look at the counts.
 
         Raises:
-            SamplesLost: more was rejected, shed or dropped than at the last look.
+            SamplesLost: more was rejected, shed or dropped than at the last look, or a step that cannot be
+                used was said since.
         """
+        unusable, self._unusable = stats.unusable_steps - self._unusable, stats.unusable_steps
         lost = stats.rejected + stats.shed + stats.dropped
         new, self._known = lost - self._known, max(lost, self._known)
         if new <= 0:
+            if unusable > 0:
+                calls = count_of(unusable, "call")
+                raise SamplesLost(
+                    f"{calls} of training_step or set_step had a step that cannot be used, since the last "
+                    "flush; the log of otel_wandb_bridge says which. strict=False counts them and goes on",
+                    stats,
+                )
             return
         parts = [
             f"{count:,} {name}" for name in ("rejected", "shed", "dropped") if (count := getattr(stats, name))

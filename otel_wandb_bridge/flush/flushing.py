@@ -74,6 +74,7 @@ class Flushing(HeardOnce):
         self._flusher = Flusher(self._flush_early)
         self._intake = Intake(self._flusher.wake)
         self._exports = 0
+        self._unusable_before = STEP_CLOCK.unusable
         self.committing = Committing(
             self._pipeline,
             self._lock,
@@ -186,6 +187,7 @@ class Flushing(HeardOnce):
             pending=pipeline.pending + self.entrances.pending,
             unconfirmed=pipeline.unconfirmed,
             refused=late_comers,
+            unusable_steps=STEP_CLOCK.unusable - self._unusable_before,
         )
 
     @uninterrupted

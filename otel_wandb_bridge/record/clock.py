@@ -37,6 +37,13 @@ class StepClock:
     def __init__(self) -> None:
         self._lock = threading.RLock()
         self.state = NO_STEP
+        self.unusable = 0
+        """How often somebody said a step that cannot be used."""
+
+    def refuse(self) -> None:
+        """Count a step that cannot be used; the clock stays."""
+        with self._lock:
+            self.unusable += 1
 
     def set(self, step: int, source: str | None = None) -> None:
         """Move the clock of `source` and, by the rule above, the process's."""

@@ -79,9 +79,10 @@ class RunWriter:
         self.starting_step = self._next
         """The first step that the run takes: above 0 where it was resumed, forked or rewound."""
         known = max(getattr(run, "starting_step", 0) or 0, self._traffic.ours_until)
-        self.foreign_from = known if self._next > known else None
+        used = self._next - bool(self._traffic.may_be_open)  # by whom a row is open, nobody knows
+        self.foreign_from = known if self._asks_for_steps and used > known else None
         """The first step that others have used up in this process before; None: there was none."""
-        ledger.foreign_steps += max(0, self._next - known) if self._asks_for_steps else 0
+        ledger.foreign_steps += 0 if self.foreign_from is None else used - known
         self.config = RunConfig(run, ledger)
         self.before_commit: BeforeCommit | None = None
         """Told of rows that are about to be written, many at once, each with its `_step` (None: W&B numbers

@@ -1,9 +1,14 @@
 """What became of everything that was recorded, for people and tests to look at."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 
 from .ledger import Ledger
+
+USED_AFTER_SHUTDOWN = (
+    "shutdown: Bridge.log: it is used after the shutdown, and its values are lost: shut it down after the "
+    "last of them, or make another with configure()"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +75,12 @@ class Stats:
 
     unusable_steps: int = 0
     """How often `training_step` or `set_step` was given a step that cannot be used, in this process."""
+
+    def __repr__(self) -> str:
+        """What is recorded, and all that is not zero."""
+        counts = {each.name: getattr(self, each.name) for each in fields(self)}
+        shown = (f"{name}={count}" for name, count in counts.items() if count or name == "recorded")
+        return f"Stats({', '.join(shown)})"
 
     @property
     def accounted(self) -> int:

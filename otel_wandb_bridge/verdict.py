@@ -56,6 +56,8 @@ class Verdict:
         self._policy = policy
         self._before = _counts_of(ledger)
         self._said = ""
+        self.had_run = True
+        """Whether there was a run to write."""
         self.ranks = 0
         """How many ranks have reported, where there are any."""
 
@@ -71,7 +73,12 @@ class Verdict:
         if counts["rejected"]:
             parts.append(f"{_many(counts['rejected'])} rejected ({_named(counts['rejected'])}): see the log")
         if totals["shed"]:
-            parts.append(f"{totals['shed']:,} shed: W&B did not take rows; see the log")
+            text = (
+                "W&B did not take rows"
+                if self.had_run
+                else "there was no run to write them to; call wandb.init"
+            )
+            parts.append(f"{totals['shed']:,} shed: {text}; see the log")
         if totals["dropped"]:
             text = f"late='keep' writes them; {self._advice()}"
             parts.append(f"{totals['dropped']:,} dropped, being late ({_named(late)}): {text}")

@@ -52,7 +52,7 @@ LAYERS = {
     "autostart": {"wandb_step_fix"},
     "flush.lifecycle": {"flush.pipeline", "record", "runtime", "write"},
     "reader": {"record", "runtime"},
-    "flush.refusals": {"flush.pipeline", "record", "records", "runtime"},
+    "flush.refusals": {"flush.pipeline", "record", "records", "runtime", "stats"},
     "stats": {"ledger"},
     "selfmetrics": {"stats"},
     "resource": {"record", "write"},

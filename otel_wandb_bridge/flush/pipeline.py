@@ -315,6 +315,7 @@ class Pipeline:
             self.target.put_into_config({"sources": self._verdict.sources(steps)})
             if self._summary_counts:
                 self.target.put_into_summary(self._verdict.summary(steps))
+        self._verdict.had_run = self._writer_is_known
         self._verdict.ranks = self._reconciler.ranks
         line, is_loss = self._verdict.line()
         if line:
@@ -329,7 +330,8 @@ class Pipeline:
                 try:
                     self._on_late(sample)
                 except Exception as error:
-                    self.ledger.say_once("on_late", type(error).__name__, f"it raised {error!r}")
+                    text = f"{error or 'raised'}; what is late goes its way all the same"
+                    self.ledger.say_once("on_late", type(error).__name__, text)
 
     def _start_over(self) -> None:
         if self._journaling.is_of(self.memory):

@@ -8,6 +8,7 @@ from typing import Any
 from ..record import say_uncollectable
 from ..records import Kind, Sample
 from ..runtime.flush_lock import FlushLock
+from ..stats import USED_AFTER_SHUTDOWN
 from .pipeline import Pipeline
 
 _logger = logging.getLogger("otel_wandb_bridge")
@@ -39,7 +40,7 @@ class Refusals:
         with self._refusing:
             first, self.late_comers = not self.late_comers, self.late_comers + count
         if first:
-            _logger.warning("shutdown: Bridge.log: it is used after the shutdown")
+            _logger.warning(USED_AFTER_SHUTDOWN)
 
     def samples(self, samples: Iterable[Sample]) -> None:
         """Samples were collected after the shutdown. The lock is held."""

@@ -31,7 +31,7 @@ from ..runtime.signals import protect, release, tidy
 from ..runtime.weakly import weakly
 from ..selfmetrics import SelfMetrics, data_points_in
 from ..sources import PROCESS_PID, SERVICE_INSTANCE_ID
-from ..stats import Stats, stats_of
+from ..stats import USED_AFTER_SHUTDOWN, Stats, stats_of
 from .answer import LastAnswer
 from .calls import ScalarLane, resource_metrics_of
 from .outbox import Outbox
@@ -215,7 +215,7 @@ class Sender(MetricExporter):
         with self._lock:
             first, self._refused = not self._refused, self._refused + count
         if first:
-            _logger.warning("shutdown: Bridge.log: it is used after the shutdown")
+            _logger.warning(USED_AFTER_SHUTDOWN)
 
     def _flush_early(self) -> None:
         self.collect()

@@ -4,6 +4,8 @@ import enum
 from collections import Counter
 from collections.abc import Mapping
 
+from .plural import count_of
+
 LOG_THROUGH_IT = "Bridge.log, or WANDB_STEP_FIX_ENABLED=true for every wandb.log"
 
 
@@ -37,7 +39,7 @@ def advice(
     expected = f"expected_sources={ranks}" if ranks > 1 else "expected_sources"
     clauses = {
         Cause.OVERTAKEN: f"for one row a step raise hold above {hold:g} s, or set {expected}",
-        Cause.WENT_BACK: f"it goes back by itself, {furthest_back:,} steps at most: set "
+        Cause.WENT_BACK: f"it goes back by itself, by {count_of(furthest_back, 'step')} at most: set "
         f"disorder={furthest_back}, or give each of its components a source of its own (source=)",
         Cause.LEAP: f"its step leapt further ahead than max_step_jump={max_step_jump}: is it a timestamp?",
         Cause.BEFORE_START: "the run had rows of these steps before (it was resumed, or had another bridge)",

@@ -27,7 +27,7 @@ LAYERS = {
     "patterns": set(),
     "plural": set(),
     "spelling": set(),
-    "causes": set(),
+    "causes": {"plural"},
     "ledger": {"causes"},
     "reconcile": {"causes", "records", "ledger", "sources", "descriptive", "patterns"},
     "record": {"records", "attributes", "ledger"},

@@ -59,6 +59,7 @@ class Lateness:
                 "this run",
                 "wandb.log has used up steps of it before the bridge came to write: what was recorded of "
                 f"these steps is late. Log through the bridge instead ({LOG_THROUGH_IT})",
+                level=logging.INFO,  # the line at the end of the run says it
             )
             return Cause.FOREIGN
         if step == highest:

@@ -105,7 +105,11 @@ class Bridge:
 
         Raises:
             SamplesLost: with `strict=True`, where samples were lost since the last flush.
+            TypeError: the timeout is no number.
         """
+        is_number = isinstance(timeout_millis, (int, float)) and not isinstance(timeout_millis, bool)
+        if not is_number or timeout_millis != timeout_millis:
+            raise TypeError(f"timeout_millis must be a number of milliseconds; got {timeout_millis!r}")
         return self._exporter.flush_everything(timeout_millis)
 
     def shutdown(self) -> None:

@@ -4,6 +4,8 @@ import logging
 from collections import Counter
 from dataclasses import dataclass, field
 
+from .causes import Cause
+
 _logger = logging.getLogger("otel_wandb_bridge")
 
 _MOST_SOURCES = 1000
@@ -29,6 +31,10 @@ class Ledger:
     late: int = 0
     late_by: Counter[str] = field(default_factory=Counter)
     """Source to count of late samples."""
+    late_for: dict[Cause, Counter[str]] = field(default_factory=lambda: {cause: Counter() for cause in Cause})
+    """The same, by cause."""
+    furthest_back: int = 0
+    """How many steps a source went back at most, where that made it late."""
     overridden_by: Counter[str] = field(default_factory=Counter)
     """Source to count of the samples that it overrode, or that were: of those that nobody asked for twice."""
     late_rows: int = 0
@@ -64,10 +70,16 @@ class Ledger:
         self.rejected[reason] += count
         self.say_once(reason, subject, text, level=level)
 
-    def note_late(self, source: str, count: int) -> None:
+    def leave_out(self) -> None:
+        """Count a sample as never recorded: it was read off an observable where nobody could have it."""
+        self.recorded -= 1
+
+    def note_late(self, source: str, count: int, cause: Cause = Cause.OVERTAKEN) -> None:
         """Count late samples of a source."""
         self.late += count
-        self.late_by[_counted(source, self.late_by)] += count
+        name = _counted(source, self.late_by)
+        self.late_by[name] += count
+        self.late_for[cause][name] += count
 
     def note_overridden(self, source: str, count: int) -> None:
         """Count samples that were overridden where `source` reported."""

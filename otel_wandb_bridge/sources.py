@@ -103,6 +103,16 @@ def rank_of(source: str) -> int | None:
     return source.process.rank if type(source) is Source else None
 
 
+def ranks_of(source: str) -> int:
+    """How many ranks the service of a source has, as a rank of it says; 0 where none does."""
+    return 0 if rank_of(source) is None else source.process.world_size or 0  # type: ignore[attr-defined]
+
+
+def service_of(source: str) -> str:
+    """The service that a source is of; empty where none is known."""
+    return source.process.service if type(source) is Source else ""
+
+
 def name_of(source: str) -> str:
     """The name of the component, which the sources of several processes may have in common."""
     return source.name if type(source) is Source else source

@@ -1,9 +1,14 @@
 """What became of everything that was recorded, for people and tests to look at."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 
 from .ledger import Ledger
+
+USED_AFTER_SHUTDOWN = (
+    "shutdown: Bridge.log: it is used after the shutdown, and its values are lost: shut it down after the "
+    "last of them, or make another with configure()"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +73,15 @@ class Stats:
     sent: int = 0
     """On a worker: acknowledged by the receiver, whose counts say what became of them there."""
 
+    unusable_steps: int = 0
+    """How often `training_step` or `set_step` was given a step that cannot be used, in this process."""
+
+    def __repr__(self) -> str:
+        """What is recorded, and all that is not zero."""
+        counts = {each.name: getattr(self, each.name) for each in fields(self)}
+        shown = (f"{name}={count}" for name, count in counts.items() if count or name == "recorded")
+        return f"Stats({', '.join(shown)})"
+
     @property
     def accounted(self) -> int:
         """The sum of all ends."""
@@ -83,7 +97,14 @@ class Stats:
 
 
 def stats_of(
-    ledger: Ledger, *, waiting: int, shed: int, pending: int, unconfirmed: int = 0, refused: int = 0
+    ledger: Ledger,
+    *,
+    waiting: int,
+    shed: int,
+    pending: int,
+    unconfirmed: int = 0,
+    refused: int = 0,
+    unusable_steps: int = 0,
 ) -> Stats:
     """The counts of a pipeline.
 
@@ -94,6 +115,7 @@ def stats_of(
         pending: How many were taken in and wait to be written.
         unconfirmed: How many of these count as written in the ledger: they are on their way.
         refused: How many came after the shutdown.
+        unusable_steps: As of `Stats`.
     """
     reasons = dict(ledger.rejected)
     if refused:
@@ -125,4 +147,5 @@ def stats_of(
         late_by_source=dict(ledger.late_by),
         overridden_by_source=dict(ledger.overridden_by),
         sent=ledger.sent,
+        unusable_steps=unusable_steps,
     )

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
+from .causes import Cause, advice
 from .ledger import Ledger
 from .plural import count_of
 from .reconcile import Policy
@@ -55,6 +56,10 @@ class Verdict:
         self._policy = policy
         self._before = _counts_of(ledger)
         self._said = ""
+        self.had_run = True
+        """Whether there was a run to write."""
+        self.ranks = 0
+        """How many ranks have reported, where there are any."""
 
     def counts(self) -> dict[str, Counter[str]]:
         """Since the run began: totals by name; the rest by reason (`rejected`) or source."""
@@ -64,18 +69,21 @@ class Verdict:
         """The one line, empty where there is nothing (new) to say, and whether it speaks of a loss."""
         counts = self.counts()
         totals, late = counts["totals"], counts["late"]
-        policy = self._policy
         parts = []
         if counts["rejected"]:
             parts.append(f"{_many(counts['rejected'])} rejected ({_named(counts['rejected'])}): see the log")
         if totals["shed"]:
-            parts.append(f"{totals['shed']:,} shed: W&B did not take rows; see the log")
+            text = (
+                "W&B did not take rows"
+                if self.had_run
+                else "there was no run to write them to; call wandb.init"
+            )
+            parts.append(f"{totals['shed']:,} shed: {text}; see the log")
         if totals["dropped"]:
-            text = f"late='keep' writes them, a hold above {policy.hold:g} s waits for them"
+            text = f"late='keep' writes them; {self._advice()}"
             parts.append(f"{totals['dropped']:,} dropped, being late ({_named(late)}): {text}")
         elif late:
-            text = f"for one row a step raise hold above {policy.hold:g} s, or set expected_sources"
-            parts.append(f"{_many(late)} late ({_named(late)}), with their true step: {text}")
+            parts.append(f"{_many(late)} late ({_named(late)}), with their true step: {self._advice()}")
         if counts["overridden"]:
             text = "of two values of one key and step, the higher priority stands, then the later"
             parts.append(f"{_many(counts['overridden'])} overridden ({_named(counts['overridden'])}): {text}")
@@ -85,6 +93,17 @@ class Verdict:
         self._said = line
         return f"otel-wandb-bridge: samples {line}", bool(
             counts["rejected"] or totals["shed"] or totals["dropped"]
+        )
+
+    def _advice(self) -> str:
+        counts = self.counts()
+        policy, ledger = self._policy, self._ledger
+        return advice(
+            {cause: counts[cause.value] for cause in Cause},
+            hold=policy.hold,
+            max_step_jump=policy.max_step_jump,
+            furthest_back=ledger.furthest_back,
+            ranks=self.ranks,
         )
 
     def sources(self, steps: Mapping[str, int]) -> dict[str, dict[str, int]]:
@@ -136,16 +155,26 @@ class Strictness:
 
     def __init__(self) -> None:
         self._known = 0
+        self._unusable = 0
 
     def check(self, stats: Stats) -> None:
         """Look at the counts.
 
         Raises:
-            SamplesLost: more was rejected, shed or dropped than at the last look.
+            SamplesLost: more was rejected, shed or dropped than at the last look, or a step that cannot be
+                used was said since.
         """
+        unusable, self._unusable = stats.unusable_steps - self._unusable, stats.unusable_steps
         lost = stats.rejected + stats.shed + stats.dropped
         new, self._known = lost - self._known, max(lost, self._known)
         if new <= 0:
+            if unusable > 0:
+                calls = count_of(unusable, "call")
+                raise SamplesLost(
+                    f"{calls} of training_step or set_step had a step that cannot be used, since the last "
+                    "flush; the log of otel_wandb_bridge says which. strict=False counts them and goes on",
+                    stats,
+                )
             return
         parts = [
             f"{count:,} {name}" for name in ("rejected", "shed", "dropped") if (count := getattr(stats, name))
@@ -165,6 +194,7 @@ def _counts_of(ledger: Ledger) -> dict[str, Counter[str]]:
         "rejected": Counter(ledger.rejected),
         "late": Counter(ledger.late_by),
         "overridden": Counter(ledger.overridden_by),
+        **{cause.value: Counter(counts) for cause, counts in ledger.late_for.items()},
     }
 
 

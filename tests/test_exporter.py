@@ -424,6 +424,17 @@ def test_the_ranks_of_a_job_are_waited_for_unless_it_is_said_who_is(expected, ro
     assert rows == len(run.rows)
 
 
+@pytest.mark.parametrize(("expected", "rows"), [(None, 0), (0, 2), (1, 2)])
+def test_a_receiver_learns_from_the_ranks_how_many_they_are(expected, rows):
+    """Where it is no rank itself, and nobody said who is expected."""
+    run = FakeRun()
+    pipeline = Pipeline(run, resolve(hold=60.0, expected_sources=expected), FakeClock())
+    pipeline.join_job(Process("serve"))
+    source = Process("job", rank=0, world_size=2).source("trainer")
+    pipeline.receive([Sample(source, step, "loss", 0.5, 5, float(step)) for step in range(3)])
+    assert rows == len(run.rows)
+
+
 def test_single_failures_at_the_end_cost_nothing():
     """What can be written is written, as long as something is."""
     road = Road()

@@ -83,13 +83,19 @@ def _option(*names: str, **more: Any) -> Callable[[_Command], _Command]:
 @_option(
     "--max-journal-bytes", type=click.IntRange(min=1), default=1 << 30, help="Of requests in it. [1 GiB]"
 )
+@click.option(
+    "--expected-sources",
+    callback=lambda _, __, text: _expected(text),
+    help="Sources (how many, or a,b) that hold rows back until they report. By default as of "
+    "OTEL_WANDB_EXPECTED_SOURCES, else as many ranks as the first of them says that there are; 0: none.",
+)
 @click.option("--live/--no-live", default=None, help="Show sources and counts. By default on a terminal.")
 def serve(live: bool | None, no_journal: bool, **options: Any) -> None:
     """Receive OTLP metrics of many processes, and write one W&B run.
 
     Ends with Ctrl-C or SIGTERM: everything that was accepted is written, and the run is finished (status 1:
     not all could be written); a second signal, a second later or more, ends it at once. Options of the
-    pipeline (hold, expected_sources, …) are taken from their variables, such as OTEL_WANDB_HOLD.
+    pipeline (hold, reduce, …) are taken from their variables, such as OTEL_WANDB_HOLD.
     """
     require("otel-wandb serve", "receiver", "uvicorn", "starlette", "opentelemetry.proto")
     _check_access(**{name: options[name] for name in _ACCESS})
@@ -117,6 +123,18 @@ def serve(live: bool | None, no_journal: bool, **options: Any) -> None:
     )
     if stats.shed:
         sys.exit(1)
+
+
+def _expected(text: str | None) -> int | list[str] | None:
+    if text is None:
+        return None
+    from otel_wandb_bridge.option_texts import PARSERS
+
+    try:
+        expected: int | list[str] = PARSERS["expected_sources"](text)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
+    return expected
 
 
 def _check_access(

@@ -78,6 +78,8 @@ class Decoder:
         self._ledger = ledger
         self.skipped_scopes = _OWN_SCOPES
         """What no samples are made of."""
+        self.collapsed: set[str] | None = None
+        """The names of metrics that came without our measurements and without a step; None: not noted."""
 
     def decode(self, metrics_data: MetricsData) -> Decoded:
         """The samples in `metrics_data`. What cannot be decoded is rejected and counted, never raised."""
@@ -246,6 +248,8 @@ class Decoder:
         value, kind = news
         key = self._key(metric, scope, attributes, {})
         priority = self._priority(metric, source, attributes.get(PRIORITY))
+        if step is None and self.collapsed is not None:
+            self.collapsed.add(metric.name)
         self._ledger.recorded += 1
         return Sample(source, step, key, value, priority, point.time_unix_nano / 1e9, kind)
 

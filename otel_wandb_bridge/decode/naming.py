@@ -8,6 +8,11 @@ from ..ledger import Ledger
 
 _TAKEN = frozenset(("_step", "_runtime", "_timestamp", "_wandb"))
 
+_MEANT = {"step": "step", "global_step": "step", "training_step": "step"} | {
+    name: name for name in ("source", "priority")
+}
+"""By its small letters, what an attribute that means nothing to the bridge was meant to be."""
+
 Naming = Callable[[str, Mapping[str, Any]], str]
 """Takes the metric's name and the attributes of the series (those without a meaning of their own: no step,
 source or priority), and returns the key."""
@@ -63,6 +68,7 @@ class Keys:
         return known
 
     def _new_key(self, identity: Any, name: str, attributes: Mapping[str, Any], suffix: str) -> str:
+        self._doubt(name, attributes)
         key = self._naming(name, attributes)
         _check(key, name)
         key += suffix
@@ -74,6 +80,17 @@ class Keys:
             "key", repr(key), f"another series has this key; {identity!r} is written as {apart!r}"
         )
         return apart
+
+    def _doubt(self, name: str, attributes: Mapping[str, Any]) -> None:
+        for attribute in attributes:
+            meant = _MEANT.get(str(attribute).lower())
+            if meant is not None:
+                self._ledger.say_once(
+                    "attribute",
+                    f"instrument {name!r}",
+                    f"its attribute {attribute!r} becomes a part of the key, one key for each value; did you "
+                    f"mean {meant!r}?",
+                )
 
 
 def _check(key: Any, name: str) -> None:

@@ -50,8 +50,8 @@ class Admission:
             elif sample.key == self._step_metric and not _may_stand_on_the_axis(sample):
                 self._about_the_axis(sample)
             elif sample.kind is Kind.READING and (self.is_exiting or self._target.writer() is None):
-                # An observable is read again and again; nobody misses what was read where there is no run.
-                self.ledger.rejected["no run"] += 1
+                # Not rejected, which is a loss: W&B and the SDK collect once more when all is over.
+                self.ledger.leave_out()
             elif self._target.is_over:
                 self._too_late(sample.source, 1)
             else:

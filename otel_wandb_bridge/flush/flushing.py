@@ -26,7 +26,9 @@ from ..record import (
     Readership,
     collect_what_can_be,
     may_be_uncollectable,
+    say_of_collapsing_views,
 )
+from ..record.clock import NO_STEP, STEP_CLOCK
 from ..resource import Announcer, described
 from ..runtime.flush_lock import FlushLock
 from ..runtime.flusher import Flusher
@@ -67,11 +69,12 @@ class Flushing(HeardOnce):
         self._lock = FlushLock(self._after_flush, lambda: self._pipeline.settle())
         self._pipeline = Pipeline(run, self.options, clock)
         self.descriptions = Descriptions(options.naming)
-        self._decoder = self.new_decoder()
+        self._decoder = self._own_decoder()
         self._traces = TraceIds() if self.options.trace_ids else None
         self._flusher = Flusher(self._flush_early)
         self._intake = Intake(self._flusher.wake)
         self._exports = 0
+        self._unusable_before = STEP_CLOCK.unusable
         self.committing = Committing(
             self._pipeline,
             self._lock,
@@ -185,6 +188,7 @@ class Flushing(HeardOnce):
             pending=pipeline.pending + self.entrances.pending,
             unconfirmed=pipeline.unconfirmed,
             refused=late_comers,
+            unusable_steps=STEP_CLOCK.unusable - self._unusable_before,
         )
 
     @uninterrupted
@@ -271,6 +275,7 @@ class Flushing(HeardOnce):
             if self._traces is not None:
                 decoded = self._traces.added_to(decoded, metrics_data, self._pipeline.ledger)
             self.readership.say_of_rivals(self._pipeline.ledger)
+            self._say_of_collapsed()
             if self._lifecycle.is_shut_down:
                 self._refusals.samples(decoded.samples)
                 operation.error, operation.is_final = "already_shutdown", True
@@ -335,6 +340,18 @@ class Flushing(HeardOnce):
             decoder.skipped_scopes -= {OWN_SCOPE}
         return decoder
 
+    def _own_decoder(self) -> Decoder:
+        decoder = self.new_decoder()
+        decoder.collapsed = set()
+        return decoder
+
+    def _say_of_collapsed(self) -> None:
+        # Where nobody says a step, none is lost.
+        is_stepped = self._pipeline.newest is not None or STEP_CLOCK.state != NO_STEP
+        if self._decoder.collapsed and is_stepped:
+            metrics, self._decoder.collapsed = self._decoder.collapsed, set()
+            say_of_collapsing_views(self.readers(), metrics, self._pipeline.ledger)
+
     def _on_instrument(self, instrument: Instrument) -> None:
         self._flusher.start()
 
@@ -367,6 +384,7 @@ class Flushing(HeardOnce):
         self._intake.clear()
         self.readership.after_fork()
         self.committing.lane.clear()
+        self.committing.lane.before_next_log(self._refusals.say_of_child)
         self.entrances.forget()
         self._pipeline.forget()
-        self._decoder = self.new_decoder()
+        self._decoder = self._own_decoder()

@@ -240,7 +240,7 @@ class Pipeline:
             writer.before_commit = memory.note
             start = memory.committed
         start = writer.starting_step if start is None else start + 1
-        self._reconciler.start_at(start, lambda key: self._total(writer, key))
+        self._reconciler.start_at(start, lambda key: self._total(writer, key), writer.foreign_from)
         if self._journaling.is_of(memory):
             self._journaling.restore(self._reconciler, self._clock(), lambda: self.deferral)
 
@@ -315,6 +315,8 @@ class Pipeline:
             self.target.put_into_config({"sources": self._verdict.sources(steps)})
             if self._summary_counts:
                 self.target.put_into_summary(self._verdict.summary(steps))
+        self._verdict.had_run = self._writer_is_known
+        self._verdict.ranks = self._reconciler.ranks
         line, is_loss = self._verdict.line()
         if line:
             tell(self.target.run, line, is_loss=is_loss)
@@ -328,7 +330,8 @@ class Pipeline:
                 try:
                     self._on_late(sample)
                 except Exception as error:
-                    self.ledger.say_once("on_late", type(error).__name__, f"it raised {error!r}")
+                    text = f"{error or 'raised'}; what is late goes its way all the same"
+                    self.ledger.say_once("on_late", type(error).__name__, text)
 
     def _start_over(self) -> None:
         if self._journaling.is_of(self.memory):
@@ -350,12 +353,14 @@ class Pipeline:
     def join_job(self, process: Process) -> None:
         """This is one process of several: what it reports is a share, as theirs is.
 
-        Rows wait for the first report of all ranks, where nothing else was said of who is expected. Call it
-        before anything is taken in.
+        Rows wait for the first report of all ranks, where nothing else was said of who is expected: of as
+        many as this process knows of, or else as the first rank that reports says. Call it before anything
+        is taken in.
         """
         self.admission.process = process
         if self._policy.expected_sources is None:
-            self._policy = replace(self._policy, expected_ranks=process.world_size or 0)
+            ranks = process.world_size or 0
+            self._policy = replace(self._policy, expected_ranks=ranks, awaits_ranks=not ranks)
         self._start_over()
 
     def _add(self, samples: Iterable[Sample | Bundle]) -> None:

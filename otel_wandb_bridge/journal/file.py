@@ -156,6 +156,10 @@ class JournalFile:
 
     def _refusal(self, error: sqlite3.Error) -> JournalError:
         text = f"journal {self.path} cannot be used: {error}"
+        if self.path.is_dir():
+            return JournalError(
+                f"journal {self.path} cannot be used: it is a directory; give the name of a file in it"
+            )
         if "locked" in str(error):
             return JournalBusy(f"{text}; a journal belongs to {self._kind.user} at a time: give each its own")
         if "full" in str(error):

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable, Iterable
 
+from ..causes import LOG_THROUGH_IT, Cause
 from ..ledger import Ledger
 from ..records import Sample
 from .policy import Policy
@@ -23,10 +24,16 @@ class Lateness:
         self._policy = policy
         self._ledger = ledger
         self._on_late = on_late
+        self._start = 0
+        self._foreign_from: int | None = None
 
-    def note(self, source: str, count: int, samples: Iterable[Sample]) -> None:
+    def started_at(self, step: int, foreign_from: int | None) -> None:
+        """As of `Reconciler.start_at`."""
+        self._start, self._foreign_from = step, foreign_from
+
+    def note(self, source: str, count: int, samples: Iterable[Sample], cause: Cause) -> None:
         """Count late samples of a source."""
-        self._ledger.note_late(source, count)
+        self._ledger.note_late(source, count, cause)
         if self._on_late is not None:
             for sample in samples:
                 self._on_late(sample)
@@ -41,6 +48,24 @@ class Lateness:
             f"where it is slower than hold={self._policy.hold} s, raise hold, or name it in expected_sources",
             level=logging.INFO,
         )
+
+    def cause(self, step: int, highest: int) -> Cause:
+        """What made a sample of `step` late, whose source has come as far as `highest`."""
+        if step < self._start:
+            if self._foreign_from is None or step < self._foreign_from:
+                return Cause.BEFORE_START
+            self._ledger.say_once(
+                "foreign",
+                "this run",
+                "wandb.log has used up steps of it before the bridge came to write: what was recorded of "
+                f"these steps is late. Log through the bridge instead ({LOG_THROUGH_IT})",
+                level=logging.INFO,  # the line at the end of the run says it
+            )
+            return Cause.FOREIGN
+        if step == highest:
+            return Cause.OVERTAKEN
+        self._ledger.furthest_back = max(self._ledger.furthest_back, highest - step)
+        return Cause.WENT_BACK
 
     def note_leap(self, source: str, step: int, samples: int) -> None:
         """Count samples whose step is ahead of all reason, and log the first of a source."""

@@ -26,6 +26,8 @@ class Policy:
         expected_sources: Sources (their names, or how many) that hold rows back before their first
             report, for at most `hold`. The sources of one rank count as one. None: nobody said; 0: none.
         expected_ranks: How many ranks are waited for likewise.
+        awaits_ranks: From the first report of a rank that says how many ranks its service has, all of these
+            are waited for likewise.
         reduce: What is written of a key that several processes report at one step.
         counters: By key, what a row says of a counter: its running `total` up to and including the step, or
             the `increment` within it.
@@ -42,6 +44,7 @@ class Policy:
     gating: frozenset[str] | None = None
     expected_sources: frozenset[str] | int | None = None
     expected_ranks: int = 0
+    awaits_ranks: bool = False
     reduce: Reductions = field(default_factory=Reductions)
     counters: ByKey[str] = TOTALS_ALONE
 

@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import Any, NamedTuple
 
+from ..causes import Cause
 from ..ledger import Ledger
 from ..records import Bundle, Kind, Manner, Row, Sample
 from .closed_rows import ClosedRows
@@ -83,12 +84,20 @@ class Reconciler:
         """Progress by source; read it, do not change it."""
         return self._watermark.sources
 
-    def start_at(self, step: int, totals: Callable[[str], Any] = lambda _: 0) -> None:
+    @property
+    def ranks(self) -> int:
+        """How many ranks have reported."""
+        return self._watermark.ranks
+
+    def start_at(
+        self, step: int, totals: Callable[[str], Any] = lambda _: 0, foreign_from: int | None = None
+    ) -> None:
         """Say that the run has rows below `step` already (resumed, forked, rewound): they are late now.
 
         Args:
             step: The first step that the run takes.
             totals: From a key to the running total that those rows have come to.
+            foreign_from: The first of those steps that somebody else has used up in this process; None: none.
         """
         if step > 0:
             self.totals.resume(totals)
@@ -96,10 +105,11 @@ class Reconciler:
             return
         self._head = None
         self._committed = step - 1
+        self._lateness.started_at(step, foreign_from)
         self._watermark.start_at(step - 1)
         while (row := self._rows.lowest()) is not None and row.step is not None and row.step < step:
             self._rows.pop()
-            self._make_late(row)
+            self._make_late(row, self._lateness.cause(row.step, row.step))
 
     def add(self, items: Iterable[Sample | Bundle], now: float) -> None:
         """Take samples in, in the order of their measurement; `now` is in seconds of the injected clock."""
@@ -123,7 +133,7 @@ class Reconciler:
                         self._add_unstepped(sample, now)
                 elif self._is_leap(step):
                     self._lateness.note_leap(item.source, step, size_of(item))
-                    self._add_late(item)
+                    self._add_late(item, Cause.LEAP)
                 else:
                     if self._newest is not None and step + self._policy.max_step_jump < self._newest:
                         self._doubt_the_newest(step)
@@ -136,7 +146,8 @@ class Reconciler:
                         self._ledger.overridden += 1
                     else:
                         self._lateness.say(item.source, step, self._committed)
-                        self._add_late(item)
+                        highest = self._watermark.sources[item.source].highest
+                        self._add_late(item, self._lateness.cause(step, highest))
         finally:  # interrupted: what is in a row is counted
             self.pending += put
         self._watermark.note_what_was_passed(now)
@@ -291,14 +302,15 @@ class Reconciler:
         self._newest = max(step, self.totals.found_out(highest), *known)
         for row in leapt:
             self._lateness.note_leap(row.source, row.step or 0, row.samples)
-            self._make_late(row)
+            self._make_late(row, Cause.LEAP)
         self._watermark = Watermark(self._policy)
-        self._watermark.sources.update(sources)
+        for name, progress in sources.items():
+            self._watermark.meet(name, progress)
         if self._committed is not None:
             self._watermark.reach(self._committed)
 
-    def _make_late(self, row: OpenRow) -> None:
-        self._lateness.note(row.source, row.samples, row.held())
+    def _make_late(self, row: OpenRow, cause: Cause) -> None:
+        self._lateness.note(row.source, row.samples, row.held(), cause)
         if self._policy.late == "drop":
             self._ledger.dropped += row.samples
             self.pending -= row.samples
@@ -315,15 +327,15 @@ class Reconciler:
             self._newest = step
         progress = self._watermark.sources.get(source)
         if progress is None:
-            self._watermark.sources[source] = Progress(step)
+            self._watermark.meet(source, Progress(step))
             return
         distance = progress.report(step)
         self._ledger.step_regressions += distance < 0
         self._ledger.step_jumps += distance > 1
 
-    def _add_late(self, item: Sample | Bundle) -> None:
+    def _add_late(self, item: Sample | Bundle, cause: Cause) -> None:
         size = size_of(item)
-        self._lateness.note(item.source, size, samples_of(item))
+        self._lateness.note(item.source, size, samples_of(item), cause)
         if self._policy.late == "drop":
             self._ledger.dropped += size
             if type(item) is not Bundle:

@@ -3,10 +3,10 @@
 Progress is kept per source and combined in one place. Pure: time is an argument.
 """
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable
 
-from ..sources import contributor_of, is_among, name_of, rank_of
+from ..sources import contributor_of, is_among, name_of, rank_of, ranks_of, service_of
 from .policy import Policy
 
 
@@ -49,6 +49,7 @@ class Watermark:
         self._step: int | None = None
         self._front: int | None = None
         self._passed: deque[tuple[float, int]] = deque()
+        self._ranks: dict[str, int] = {}
         self._awaits = bool(policy.expected_sources or policy.expected_ranks)
 
     @property
@@ -60,6 +61,19 @@ class Watermark:
     def sources(self) -> dict[str, Progress]:
         """Progress by source; read it, do not change it."""
         return self._sources
+
+    def meet(self, source: str, progress: Progress) -> None:
+        """A source reports for the first time."""
+        self._sources[source] = progress
+        ranks, service = ranks_of(source), service_of(source)
+        if self._policy.awaits_ranks and ranks > self._ranks.get(service, 0):
+            self._ranks[service] = ranks
+            self._awaits = True
+
+    @property
+    def ranks(self) -> int:
+        """How many ranks have reported."""
+        return len({contributor_of(source) for source in self._sources if rank_of(source) is not None})
 
     def reach(self, step: int) -> None:
         """Advance to `step` whatever the sources say: a row was committed, or its hold is over."""
@@ -114,14 +128,20 @@ class Watermark:
         ]
 
     def _is_somebody_missing(self) -> bool:
-        ranks = {contributor_of(source) for source in self._sources if rank_of(source) is not None}
-        if len(ranks) < self._policy.expected_ranks:
+        if self._is_a_rank_missing():
+            return True
+        if self.ranks < self._policy.expected_ranks:
             return True
         expected = self._policy.expected_sources or 0
         if isinstance(expected, int):
             return len(set(map(_reporter, self._sources))) < expected
         here = {*self._sources, *map(name_of, self._sources)}
         return not here.issuperset(expected)
+
+    def _is_a_rank_missing(self) -> bool:
+        of_ranks = {contributor_of(each): each for each in self._sources if rank_of(each) is not None}
+        there = Counter(map(service_of, of_ranks.values()))
+        return any(there[service] < ranks for service, ranks in self._ranks.items())
 
 
 def _reporter(source: str) -> str:

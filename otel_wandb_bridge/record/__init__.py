@@ -2,6 +2,7 @@
 
 from .aggregation import INSTRUMENTS, TEMPORALITY, StepAggregation, step_aggregation
 from .ambient import current_step, set_step, training_step
+from .collapsing import say_of_collapsing_views
 from .intake import Intake
 from .lane import DirectLane
 from .readership import HeardOnce, Readership
@@ -19,6 +20,7 @@ __all__ = [
     "collect_what_can_be",
     "current_step",
     "may_be_uncollectable",
+    "say_of_collapsing_views",
     "say_uncollectable",
     "set_step",
     "step_aggregation",

@@ -56,9 +56,9 @@ class training_step(ContextDecorator):  # noqa: N801 (a context manager, named l
 
     def __init__(self, step: int, *, source: str | None = None, priority: int | None = None) -> None:
         global priorities_are_said
-        self._step = _usable(attributes.parse_step, step)
+        self._step = _step_of("training_step", step)
         self._source = text_of(source)
-        self._priority = None if priority is None else _usable(attributes.parse_priority, priority)
+        self._priority = None if priority is None else _priority_of(priority)
         if self._priority is not None:
             priorities_are_said = True
 
@@ -118,7 +118,7 @@ def set_step(step: int, *, source: str | None = None) -> None:
 
     Thread-safety: safe from any thread.
     """
-    usable = _usable(attributes.parse_step, step)
+    usable = _step_of("set_step", step)
     named = text_of(source)
     if usable is not None:
         STEP_CLOCK.set(usable, named)
@@ -152,11 +152,36 @@ def text_of(source: Any) -> str | None:
         return type(source).__name__
 
 
-def _usable(parse: Callable[[Any], int], value: Any) -> int | None:
+def _step_of(call: str, value: Any) -> int | None:
     try:
-        return parse(value)
-    except ValueError as error:
-        if str(error) not in _said and len(_said) < 1000:
-            _said.add(str(error))
-            _logger.warning("ignored %s", error)
+        return attributes.parse_step(value)
+    except ValueError:
+        STEP_CLOCK.refuse()
+        _say_ignored(
+            f"{call}({_shown(value)}): a step is an int, 0 or greater; what is measured goes by the step of "
+            "before, or has none where there was none"
+        )
         return None
+
+
+def _priority_of(value: Any) -> int | None:
+    try:
+        return attributes.parse_priority(value)
+    except ValueError:
+        _say_ignored(
+            f"training_step(priority={_shown(value)}): a priority is an int from 0 (highest) to 10 (lowest)"
+        )
+        return None
+
+
+def _say_ignored(text: str) -> None:
+    if text not in _said and len(_said) < 1000:
+        _said.add(text)
+        _logger.warning("ignored: %s", text)
+
+
+def _shown(value: Any) -> str:
+    try:
+        return repr(value)[:80]
+    except Exception:
+        return f"unprintable of type {type(value).__name__}"

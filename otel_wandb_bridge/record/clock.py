@@ -21,6 +21,9 @@ class ClockState(NamedTuple):
         return self.step
 
 
+NO_STEP = ClockState(None, None, MappingProxyType({}))
+
+
 class StepClock:
     """Shows the current step of the process and of each source that has said one.
 
@@ -33,7 +36,14 @@ class StepClock:
 
     def __init__(self) -> None:
         self._lock = threading.RLock()
-        self.state = ClockState(None, None, MappingProxyType({}))
+        self.state = NO_STEP
+        self.unusable = 0
+        """How often somebody said a step that cannot be used."""
+
+    def refuse(self) -> None:
+        """Count a step that cannot be used; the clock stays."""
+        with self._lock:
+            self.unusable += 1
 
     def set(self, step: int, source: str | None = None) -> None:
         """Move the clock of `source` and, by the rule above, the process's."""
@@ -53,7 +63,7 @@ class StepClock:
     def reset(self) -> None:
         """Forget all steps."""
         with self._lock:
-            self.state = ClockState(None, None, MappingProxyType({}))
+            self.state = NO_STEP
 
 
 STEP_CLOCK = StepClock()

@@ -106,6 +106,16 @@ class DirectLane:
             self.on_high_water()
         return None
 
+    def before_next_log(self, call: Callable[[], None]) -> None:
+        """Have `call` called before the next call of `log` is taken, once."""
+
+        def log(values: Mapping[str, Any], step: Any, source: str | None, priority: Any) -> None:
+            self.__dict__.pop("log", None)
+            call()
+            self.log(values, step, source, priority)
+
+        self.__dict__["log"] = log
+
     def put(self, entry: Entry) -> None:
         """Take in an entry whose reader is known. Never raises."""
         entries = self._entries

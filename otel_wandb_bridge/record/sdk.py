@@ -4,7 +4,7 @@ Each has no public way to the same thing; `tests/record/test_sdk.py` fails by na
 """
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from threading import Lock
 from typing import Any
 
@@ -122,9 +122,7 @@ def leave_out_unknown_aggregations(reader: MetricReader) -> list[str]:
     Returns:
         The names of the instruments; none where nothing is to be left out, or it cannot be done.
     """
-    consumer = getattr(getattr(reader, "_collect", None), "__self__", None)
-    storage = getattr(consumer, "_reader_storages", {}).get(reader)
-    streams: Any = getattr(storage, "_instrument_view_instrument_matches", {})
+    streams = _streams_by_instrument(reader)
     names = []
     for instrument, each in [*streams.items()]:
         known = [stream for stream in each if is_aggregation_known(stream)]
@@ -132,6 +130,22 @@ def leave_out_unknown_aggregations(reader: MetricReader) -> list[str]:
             streams[instrument] = known
             names.append(instrument.name)
     return names
+
+
+def streams_of(reader: MetricReader) -> Iterator[tuple[Any, Any, str]]:
+    """The streams that a reader has: instrument, view and name; none where they cannot be found.
+
+    A data point does not say which instrument it is of, and by which view.
+    """
+    for instrument, streams in [*_streams_by_instrument(reader).items()]:
+        for stream in [*streams]:
+            yield instrument, getattr(stream, "_view", None), getattr(stream, "_name", "")
+
+
+def _streams_by_instrument(reader: MetricReader) -> Any:
+    consumer = getattr(getattr(reader, "_collect", None), "__self__", None)
+    storage = getattr(consumer, "_reader_storages", {}).get(reader)
+    return getattr(storage, "_instrument_view_instrument_matches", {})
 
 
 def resource_of(provider: object) -> Resource | None:

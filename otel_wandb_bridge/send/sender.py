@@ -24,6 +24,7 @@ from ..ledger import Ledger
 from ..plural import count_of
 from ..process_resource import process_attributes
 from ..record import INSTRUMENTS, TEMPORALITY, DirectLane, Intake, StepAggregation, say_uncollectable
+from ..record.clock import STEP_CLOCK
 from ..record.sdk import readers_of
 from ..runtime.exit import before_exit
 from ..runtime.flusher import Flusher
@@ -32,7 +33,7 @@ from ..runtime.signals import protect, release, tidy
 from ..runtime.weakly import weakly
 from ..selfmetrics import SelfMetrics, data_points_in
 from ..sources import PROCESS_PID, SERVICE_INSTANCE_ID
-from ..stats import Stats, stats_of
+from ..stats import USED_AFTER_SHUTDOWN, Stats, stats_of
 from .answer import LastAnswer
 from .calls import ScalarLane, resource_metrics_of
 from .outbox import Outbox
@@ -89,6 +90,7 @@ class Sender(MetricExporter):
         self._exit_deadline: float | None = None
         self._is_shut_down = False
         self._exports = 0
+        self._unusable_before = STEP_CLOCK.unusable
         self._refused = 0
         self._aggregation = StepAggregation(self._intake, lambda _: self._flusher.start())
         super().__init__(
@@ -150,7 +152,14 @@ class Sender(MetricExporter):
             if self._is_shut_down:  # nobody collects what still waits
                 late_comers, waiting = late_comers + waiting, 0
             pending = self._outbox.waiting
-            return stats_of(self._ledger, waiting=waiting, shed=shed, pending=pending, refused=late_comers)
+            return stats_of(
+                self._ledger,
+                waiting=waiting,
+                shed=shed,
+                pending=pending,
+                refused=late_comers,
+                unusable_steps=STEP_CLOCK.unusable - self._unusable_before,
+            )
 
     def leave_out(self, instruments: list[str]) -> None:
         """Count and say that instruments are not collected any more: the SDK cannot do it."""
@@ -230,7 +239,7 @@ class Sender(MetricExporter):
         with self._lock:
             first, self._refused = not self._refused, self._refused + count
         if first:
-            _logger.warning("shutdown: Bridge.log: it is used after the shutdown")
+            _logger.warning(USED_AFTER_SHUTDOWN)
 
     def _flush_early(self) -> None:
         self.collect()

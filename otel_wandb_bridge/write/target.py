@@ -88,6 +88,14 @@ class RunTarget:
         writer = self._writer
         return None if writer is None else writer.run
 
+    @property
+    def may_have_run(self) -> bool:
+        """Whether there is a run to write, or one to follow. Never waits."""
+        if self._writer is not None:
+            return True
+        run = active_run() if self._follows else None
+        return run is not None and run is not self._not_ours
+
     def writes(self, run: Run | None) -> bool:
         """Whether the rows go to `run` (None: to any run that there is)."""
         writer = self.writer()

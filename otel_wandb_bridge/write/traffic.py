@@ -38,6 +38,8 @@ class Traffic:
         self.may_be_open: bool | None = None
         """Whether a foreign call has left a row in the making, which a row of ours with its step would join;
         None: nobody knows, for there may have been calls before."""
+        self.ours_until = 0
+        """The first `_step` past all rows that were written by us, or with our help."""
         self._logged = 0
         self._known: tuple[int, int] | None = None
         self._kind = type(run)
@@ -117,6 +119,7 @@ class Traffic:
         if self._known is not None:
             step, is_over = (self._known[1], commit is not False) if step is None else (step, bool(commit))
             self._known = self._logged, step + is_over
+            self.ours_until = step + is_over
 
     def open(self) -> None:
         """Watch the calls from now on."""

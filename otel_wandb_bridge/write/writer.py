@@ -79,6 +79,11 @@ class RunWriter:
             raise
         self.starting_step = self._next
         """The first step that the run takes: above 0 where it was resumed, forked or rewound."""
+        known = max(getattr(run, "starting_step", 0) or 0, self._traffic.ours_until)
+        used = self._next - bool(self._traffic.may_be_open)  # by whom a row is open, nobody knows
+        self.foreign_from = known if self._asks_for_steps and used > known else None
+        """The first step that others have used up in this process before; None: there was none."""
+        ledger.foreign_steps += 0 if self.foreign_from is None else used - known
         self.config = RunConfig(run, ledger)
         self.before_commit: BeforeCommit | None = None
         """Told of rows that are about to be written, many at once, each with its `_step` (None: W&B numbers
@@ -237,7 +242,7 @@ class RunWriter:
         self._wrote_here = True
         self._traffic.may_be_open = False
         if step is not None:
-            self._next = step + 1
+            self._next = self._traffic.ours_until = step + 1
         self._done(self._outbox.done(), refused)
         if refused:
             self._refuse(row, refused)
@@ -290,7 +295,7 @@ class RunWriter:
                 following = steps[-1] + 1
             if self.before_commit is not None and [*islice(self._told, len(steps))] != steps:
                 self._tell(self.before_commit)
-            self._next = following
+            self._next = self._traffic.ours_until = following
             self._traffic.may_be_open = False
             written = self._outbox.send(sendable, steps, lambda: next_step(self.run))
             for each in written:

@@ -108,6 +108,7 @@ def test_a_receiver_that_was_killed_goes_on_with_its_run(tmp_path):
         (["--client-ca", "a.pem"], "--client-ca needs --certificate and --private-key"),
         (["--token", " "], "--token must not be empty"),
         (["--port", "70000"], "70000"),
+        (["--expected-sources", "4.5"], "--expected-sources"),
     ],
 )
 def test_what_cannot_be_used_is_said_before_a_run_is_made(tmp_path, monkeypatch, arguments, says):

@@ -122,3 +122,24 @@ def test_a_naming_that_returns_no_key_is_told_what_is_expected(ledger, answer):
     keys = Keys(lambda name, attributes: answer, ledger)
     with pytest.raises(UnusableKey, match="naming must return a non-empty string for 'loss'; got"):
         keys.key("loss", {})
+
+
+@pytest.mark.parametrize(
+    ("attribute", "meant"),
+    [
+        ("Step", "step"),
+        ("STEP", "step"),
+        ("global_step", "step"),
+        ("Source", "source"),
+        ("prioriTy", "priority"),
+    ],
+)
+def test_an_attribute_that_was_meant_to_be_another_is_said_once(keys, caplog, attribute, meant):
+    """Else there is one key for each step, and nobody knows why."""
+    assert ["loss/rank_0"] == [keys.key("loss", {"rank": 0})]
+    assert [] == caplog.messages
+    for value in range(3):
+        keys.key("loss", {attribute: value})
+    (text,) = caplog.messages
+    assert f"attribute {attribute!r}" in text
+    assert f"did you mean {meant!r}?" in text

@@ -238,3 +238,36 @@ if __name__ == "__main__":
     assert [{"results": [0, 2, 4, 6]}] == outcome.reports
     assert {step: step / 2 for step in range(10)} == outcome.run.series("loss")
     assert list(range(10)) == outcome.run.steps()
+
+
+@pytest.mark.parametrize("given", ["run", "None"])
+def test_a_child_that_logs_is_told_once_that_nothing_is_written(run_script, given):
+    """What it is, why, and what to do; not where it has a run of its own to follow, or logs nothing."""
+    outcome = run_script(
+        PARENT.replace("RUN", given)
+        + """
+def log():
+    for step in range(3):
+        bridge.log({"note": "x"}, step=step)
+    assert bridge.stats().is_conserved()
+
+
+def log_to_a_run_of_its_own():
+    wandb.init(id="child")
+    log()
+    wandb.finish()
+
+
+fork("logs", log)
+fork("logs nothing", lambda: loss.set(1.0, {"step": 1}))
+fork("grandchild", lambda: (log(), fork("its child", log)))
+FOLLOWS and fork("has its own", log_to_a_run_of_its_own)
+run.finish()
+""".replace("FOLLOWS", str(given == "None"))
+    ).ended_well()
+    said = {each["child"]: each["said"].count("this process was forked") for each in outcome.reports}
+    wanted = {"logs": 1, "logs nothing": 0, "grandchild": 1} | ({"has its own": 0} if given == "None" else {})
+    assert wanted == {name: said[name] for name in wanted}
+    (text,) = [each["said"] for each in outcome.reports if each["child"] == "logs"]
+    assert "Log in the parent" in text
+    assert "configure(endpoint=…)" in text

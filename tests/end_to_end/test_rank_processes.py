@@ -34,6 +34,23 @@ with OtlpReceiver(run, port=0, **options) as receiver:
     assert {} == run.series("bridge/ranks")
 
 
+def test_the_workers_say_how_many_they_are(run_script):
+    """The serving process has no `WORLD_SIZE`, and nobody said who is expected; one rank comes much later."""
+    ended = run_script(
+        JOB
+        + """
+with OtlpReceiver(run, port=0, hold=30.0, reduce={"loss": "mean"}) as receiver:
+    end_well(start(0, 2, 0, 20, 0))
+    assert 0 == receiver.stats().rows
+    end_well(start(1, 2, 0, 20, 0))
+"""
+        + REPORT
+    ).ended_well()
+    assert [{"recorded": 160, "late": 0, "conserved": True, "pending": 0}] == ended.reports
+    assert list(range(20)) == ended.run.steps()
+    assert {step: step + 0.5 for step in range(20)} == ended.run.series("loss")
+
+
 @pytest.mark.long
 def test_a_rank_that_is_killed_delays_a_row_by_hold_once(run_script):
     """The others go on, and the rows say how many ranks are left."""

@@ -183,3 +183,29 @@ train(range(10, 12))
     assert {step: (step + 1) * 10 for step in range(12)} == ended.run.series("tokens")
     assert {9: "by hand"} == ended.run.series("note")
     assert "set OTEL_WANDB_HOLD" in ended.out
+
+
+BESIDE = """
+    for step in range(10, 30):
+        loss.set(step / 2, {"step": step})
+        wandb.log({"direct": step}, step=step)
+    run.finish()
+"""
+
+
+def test_steps_that_wandb_log_used_up_are_named_as_the_cause(instrumented):
+    """The exporter comes to the run at its first flush, when they are gone."""
+    ended = instrumented(BESIDE, OTEL_METRIC_EXPORT_INTERVAL="3600000", WANDB_SILENT="false")
+    assert 0 == ended.code
+    (line,) = [line for line in ended.err.splitlines() if "otel-wandb-bridge: samples" in line]
+    assert "wandb.log beside the bridge had used up these steps" in line
+    assert "WANDB_STEP_FIX_ENABLED=true" in line
+
+
+def test_with_the_drop_in_beside_it_both_are_in_the_row_of_their_step(instrumented):
+    """Neither needs a line in the program."""
+    ended = instrumented(BESIDE, OTEL_METRIC_EXPORT_INTERVAL="3600000", WANDB_STEP_FIX_ENABLED="true")
+    assert 0 == ended.code, ended.err
+    rows = {row["global_step"]: row for row in ended.run.rows}
+    assert list(range(30)) == ended.run.steps()
+    assert all((step / 2, step) == (rows[step]["loss"], rows[step]["direct"]) for step in range(10, 30))

@@ -379,3 +379,51 @@ def test_every_share_is_accounted_for_and_no_increment_is_lost(reports, late):
     assert bench.ledger.recorded == bench.ends()
     if late != "drop" and added and not any(flush for *_, flush, _ in reports):
         assert added == last["tokens"]
+
+
+def test_ranks_that_say_how_many_they_are_are_waited_for():
+    """Where nobody said who is expected: from the first report of one of them, for `hold` at most."""
+    for at, committed in ((9.0, []), (10.0, [0, 1])):
+        bench = Bench(awaits_ranks=True, hold=10.0)
+        for step in range(3):
+            bench.add(rank(0), step, loss=1.0)
+        assert committed == [step for step, _ in bench.rows(everything=False, at=at)]
+    bench = Bench(awaits_ranks=True, hold=10.0)
+    for number in (0, 1):
+        for step in range(3):
+            bench.add(rank(number), step, loss=1.0)
+    assert [0, 1] == [step for step, _ in bench.rows(everything=False)]
+    assert 0 == bench.ledger.late
+
+
+def test_ranks_are_waited_for_after_the_first_report_of_another_who_is_none():
+    """The process that serves reports as well; it stands at step 0 when the first of them comes."""
+    bench = Bench(awaits_ranks=True, hold=10.0)
+    bench.add("leader", 0, queue=1)
+    assert [] == bench.rows(everything=False)
+    for step in range(3):
+        bench.add(rank(0), step, loss=1.0)
+    bench.add("leader", 3, queue=1)
+    assert [] == bench.rows(everything=False)
+    bench.add(rank(1), 2, loss=1.0)
+    assert [0, 1] == [step for step, _ in bench.rows(everything=False)]
+
+
+def test_the_ranks_of_each_service_are_counted_by_themselves():
+    """Two trainers are waited for, and four evaluators; a rank that starts again is no other."""
+    bench = Bench(awaits_ranks=True, hold=10.0)
+    evaluators = [Process("eval", f"e{each}", each, 4).source("eval") for each in range(4)]
+    for source in (rank(0), rank(1), evaluators[0], rank(0, instance="again"), *evaluators[1:3]):
+        bench.add(source, 1, loss=1.0)
+        assert [] == bench.rows(everything=False)
+    bench.add(evaluators[3], 1, loss=1.0)
+    bench.add(rank(1), 0, loss=1.0)
+    assert [0] == [step for step, _ in bench.rows(everything=False)]
+
+
+def test_ranks_are_not_waited_for_where_nobody_asks():
+    """`expected_sources=0`, or a process that no others report to."""
+    bench = Bench(hold=10.0)
+    for step in range(3):
+        bench.add(rank(0), step, loss=1.0)
+    assert [0, 1] == [step for step, _ in bench.rows(everything=False)]

@@ -22,8 +22,7 @@ def say_of_collapsing_views(readers: Iterable[MetricReader], metrics: Iterable[s
     """
     names = {*metrics}
     for reader in readers:
-        for instrument, view, name in streams_of(reader):
-            aggregation = getattr(view, "_aggregation", None)
+        for instrument, aggregation, name in streams_of(reader):
             if name in names and not isinstance(instrument, Asynchronous) and _collapses(aggregation):
                 ledger.say_once(
                     "view",

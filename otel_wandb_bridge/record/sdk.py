@@ -133,13 +133,14 @@ def leave_out_unknown_aggregations(reader: MetricReader) -> list[str]:
 
 
 def streams_of(reader: MetricReader) -> Iterator[tuple[Any, Any, str]]:
-    """The streams that a reader has: instrument, view and name; none where they cannot be found.
+    """The streams of a reader: instrument, aggregation of its view, and name; none where they are not found.
 
     A data point does not say which instrument it is of, and by which view.
     """
     for instrument, streams in [*_streams_by_instrument(reader).items()]:
         for stream in [*streams]:
-            yield instrument, getattr(stream, "_view", None), getattr(stream, "_name", "")
+            aggregation = getattr(getattr(stream, "_view", None), "_aggregation", None)
+            yield instrument, aggregation, getattr(stream, "_name", "")
 
 
 def _streams_by_instrument(reader: MetricReader) -> Any:

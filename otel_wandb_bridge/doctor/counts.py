@@ -7,7 +7,6 @@ from ..stats import Stats
 from ..write.run import active_run
 from .finding import FINE, NOTE, TROUBLE, Finding
 
-_NOBODY_MISSES = "no run"
 _RECORD = "record with instruments of metrics.get_meter() or bridge.meter_provider, or with Bridge.log"
 
 
@@ -38,14 +37,9 @@ def look_at_counts(counts: Iterable[Stats], *, is_over: bool = False) -> Iterato
 
 def about_losses(stats: Stats, mend_of_shed: str) -> Iterator[Finding]:
     """What is rejected, shed or dropped, each with its mend."""
-    reasons = dict(stats.rejected_reasons)
-    readings = reasons.pop(_NOBODY_MISSES, 0)
-    if readings:
-        text = f"{count_of(readings, 'reading')} of observables while there was no run, which nobody misses"
-        yield Finding("readings", FINE, text)
-    if stats.rejected > readings:
-        named = ", ".join(f"{reason} {count:,}" for reason, count in reasons.items())
-        text = f"{count_of(stats.rejected - readings, 'sample')} ({named})"
+    if stats.rejected:
+        named = ", ".join(f"{reason} {count:,}" for reason, count in stats.rejected_reasons.items())
+        text = f"{count_of(stats.rejected, 'sample')} ({named})"
         yield Finding("rejected", TROUBLE, text, "the log names each kind")
     if stats.shed:
         text = f"{count_of(stats.shed, 'sample')} that could not be written in time"

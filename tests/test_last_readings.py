@@ -85,5 +85,5 @@ def test_a_healthy_program_with_an_observable_ends_in_silence(tmp_path, program)
         [sys.executable, "-c", program], cwd=tmp_path, env=environment, capture_output=True, text=True
     )
     assert 0 == done.returncode, done.stderr
-    assert "wandb: View this run" in done.stderr
+    assert "wandb: Find logs at" in done.stderr
     assert "otel-wandb-bridge" not in done.stderr

@@ -206,6 +206,8 @@ def test_with_the_drop_in_beside_it_both_are_in_the_row_of_their_step(instrument
     """Neither needs a line in the program."""
     ended = instrumented(BESIDE, OTEL_METRIC_EXPORT_INTERVAL="3600000", WANDB_STEP_FIX_ENABLED="true")
     assert 0 == ended.code, ended.err
-    rows = {row["global_step"]: row for row in ended.run.rows}
-    assert list(range(30)) == ended.run.steps()
+    # Old instrumentations know no "*", and have their readings in a row of their own at the end.
+    stepped = [row for row in ended.run.rows if "loss" in row]
+    assert list(range(30)) == [row["global_step"] for row in stepped]
+    rows = {row["global_step"]: row for row in stepped}
     assert all((step / 2, step) == (rows[step]["loss"], rows[step]["direct"]) for step in range(10, 30))

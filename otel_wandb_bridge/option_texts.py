@@ -4,6 +4,8 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+from .autostart import NO, YES
+
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.IGNORECASE)
 
 
@@ -63,16 +65,7 @@ def _flag_in(text: str) -> bool:
     return _FLAGS[word]
 
 
-_FLAGS = {
-    "true": True,
-    "1": True,
-    "yes": True,
-    "on": True,
-    "false": False,
-    "0": False,
-    "no": False,
-    "off": False,
-}
+_FLAGS = {**dict.fromkeys(YES, True), **dict.fromkeys(NO, False)}
 
 PARSERS: dict[str, Callable[[str], Any]] = {
     "step_metric": str,

@@ -6,11 +6,10 @@ from ..plural import count_of
 from ..record import StepAggregation
 from ..record.sdk import prefers, readers_over, scope_name
 from .finding import NOTE, TROUBLE, Finding
-from .silent import instruments_of, names_of
+from .silent import first_of, instruments_of, names_of
 
 _SDK = "opentelemetry.sdk."
 _OURS = "otel_wandb_bridge"
-_MOST_NAMES = 5
 _MEND = "take them from metrics.get_meter() or bridge.meter_provider, or make it global before configure()"
 
 
@@ -41,5 +40,4 @@ def look_elsewhere(*, is_asked: bool = True) -> Iterator[Finding]:
 
 def named(names: list[str]) -> str:
     """How many instruments, with the first names."""
-    shown = ", ".join(names[:_MOST_NAMES]) + (", …" if len(names) > _MOST_NAMES else "")
-    return f"{count_of(len(names), 'instrument')} ({shown})"
+    return f"{count_of(len(names), 'instrument')} ({first_of(names)})"

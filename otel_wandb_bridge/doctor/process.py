@@ -17,10 +17,9 @@ from ..write.run import active_run, is_disabled, is_shared
 from ..write.wrappers import Wrapped, wrappers_of_log
 from .elsewhere import look_elsewhere
 from .finding import FINE, NOTE, TROUBLE, Finding
-from .silent import silent_instruments
+from .silent import first_of, silent_instruments
 
 _DROP_IN = "otel_wandb_bridge.wandb_step_fix.patch"
-_MOST_NAMES = 5
 _CALL_CONFIGURE = (
     "call configure(run), or run with OTEL_METRICS_EXPORTER=wandb under opentelemetry-instrument"
 )
@@ -72,8 +71,7 @@ def _about_provider(exporters: list[WandbMetricExporter], workers: list[Sender])
 def _about_no_provider(*, has_bridge: bool) -> Finding:
     silent = silent_instruments()
     if silent:
-        shown = ", ".join(silent[:_MOST_NAMES]) + (", …" if len(silent) > _MOST_NAMES else "")
-        what = f"{count_of(len(silent), 'instrument')} of metrics.get_meter() ({shown})"
+        what = f"{count_of(len(silent), 'instrument')} of metrics.get_meter() ({first_of(silent)})"
         text = f"no global one is set, so that {what} can record nothing"
         if _is_patched():  # they may be those of a library that nobody asked to measure
             return Finding("meter provider", NOTE, text, _mend_of_none())

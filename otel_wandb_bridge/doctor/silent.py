@@ -7,6 +7,7 @@ from opentelemetry.metrics import Instrument
 
 from ..record.lane_gauges import global_gauges
 
+_MOST_NAMES = 5
 _API = "opentelemetry.metrics."
 _OF_THE_SDK = "otel."
 """How the semantic conventions begin the names of what the SDK says of itself."""
@@ -36,3 +37,8 @@ def names_of(instruments: Iterable[Instrument]) -> list[str]:
     # Only to be read by people: a version that has no such attribute has them counted without a name.
     names = (str(getattr(each, "_name", getattr(each, "name", "without a name"))) for each in instruments)
     return sorted(name for name in names if not name.startswith(_OF_THE_SDK))
+
+
+def first_of(names: list[str]) -> str:
+    """The first five of some names, in one line."""
+    return ", ".join(names[:_MOST_NAMES]) + (", …" if len(names) > _MOST_NAMES else "")

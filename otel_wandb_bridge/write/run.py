@@ -2,6 +2,7 @@
 
 import os
 import threading
+import time
 import weakref
 from types import ModuleType
 from typing import Any, Protocol
@@ -105,6 +106,31 @@ def next_step(run: Run) -> int:
     finally:
         _asking.discard(thread)
     return max(starting, current)
+
+
+def has_read_until(run: Run, step: int, timeout: float = 30.0) -> bool:
+    """Wait until W&B has read all rows below a `_step`, whichever process has sent them.
+
+    Its service tells of it in the run's summary. (`run.step` is the process's own count before wandb 0.28.)
+
+    Args:
+        timeout: Seconds to wait at most; W&B itself waits so long for an answer.
+
+    Returns:
+        Whether it has.
+
+    Raises:
+        Exception: what W&B raises when it does not answer.
+    """
+    # Whatever is asked of a run in a forked child connects it anew; the summary alone does not.
+    reached = getattr(run, "starting_step", 0) or 0
+    deadline = time.monotonic() + timeout
+    while reached < step and time.monotonic() < deadline:
+        latest = run.summary.get("_step")
+        if isinstance(latest, (int, float)) and latest + 1 >= step:
+            return True
+        time.sleep(0.002)
+    return reached >= step
 
 
 def is_asking() -> bool:

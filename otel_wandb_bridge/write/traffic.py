@@ -16,7 +16,7 @@ from typing import Any
 
 from ..runtime.uninterrupted import stays
 from .hooks import around
-from .run import Run, is_shared, next_step
+from .run import Run, has_read_until, is_disabled, is_shared, next_step
 from .shared_count import SharedCount
 
 _traffic: "weakref.WeakKeyDictionary[Run, Traffic]" = weakref.WeakKeyDictionary()
@@ -40,6 +40,7 @@ class Traffic:
         None: nobody knows, for there may have been calls before."""
         self.ours_until = 0
         """The first `_step` past all rows that were written by us, or with our help."""
+        self._sealed_until = 0
         self._logged = 0
         self._known: tuple[int, int] | None = None
         self._kind = type(run)
@@ -60,20 +61,49 @@ class Traffic:
         """
         return self._elsewhere.value > 0
 
-    def join(self) -> None:
-        """In a forked child, before its first row: make known that there will be some."""
-        with self.lock, self._elsewhere.held():
+    def join(self, run: Run) -> bool:
+        """In a forked child, before its first row: make known that there will be some.
+
+        The rows that its parent has sent until then have steps, and W&B would drop those that it reads after
+        the child's first one.
+
+        Returns:
+            Whether W&B has read them.
+
+        Raises:
+            Exception: what W&B raises when it does not answer.
+        """
+        with self.alone():
+            is_first = self._elsewhere.is_child and not self.is_joined
+            is_first = is_first and not (is_shared(run) or is_disabled(run))
+            parents = max(self._sealed_until, self._elsewhere.left) if is_first else 0
+            has_read = parents == 0 or has_read_until(run, parents)
             self._elsewhere.add()
+            return has_read
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Keep others from writing, in this process and in those forked from it."""
+        with self.lock, self._elsewhere.held():
+            yield
 
     @contextmanager
     def ours(self) -> Iterator[None]:
         """Keep others from writing. What is logged inside with `log_own` is our own."""
-        with self.lock, self._elsewhere.held():
+        with self.alone():
             try:
                 yield
             finally:
                 self._logged += 1
                 self._elsewhere.add()
+                self._elsewhere.leave(self._sealed_until)
+
+    def wrote(self, until: int) -> None:
+        """Rows of ours have gone to W&B, with all steps below one that is written from now on.
+
+        A lower one than before takes back what W&B has not got.
+        """
+        self.ours_until = self._sealed_until = until
 
     def log_own(self, log: Callable[..., None], values: Any, step: int | None, commit: bool) -> None:
         """Log; what is logged with these very values is our own.
@@ -120,6 +150,9 @@ class Traffic:
             step, is_over = (self._known[1], commit is not False) if step is None else (step, bool(commit))
             self._known = self._logged, step + is_over
             self.ours_until = step + is_over
+            if is_over:
+                self._sealed_until = step + 1
+                self._elsewhere.leave(self._sealed_until)
 
     def open(self) -> None:
         """Watch the calls from now on."""
@@ -203,7 +236,7 @@ def log_whole(
     traffic = _traffic[run]
     # A copy, so that nobody else's call is taken for this one.
     values = dict(values) if step is None else {step_metric: step, **values}
-    with traffic.lock:
+    with traffic.alone():
         free = traffic.free_step(run)
         if step is not None and step < free:
             # Past the row in the making, if there is one: what is in that must not be overwritten.

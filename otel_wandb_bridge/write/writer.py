@@ -72,7 +72,13 @@ class RunWriter:
         self._traffic = traffic_of(run)
         self._seen_calls = self._traffic.foreign_calls
         try:
-            self._traffic.join()
+            if not self._traffic.join(run):
+                ledger.say_once(
+                    "join",
+                    "this process",
+                    "it was forked, and W&B has not read in 30 s what its parent has sent; it may drop rows "
+                    "of the parent that it reads after those of this process",
+                )
             self._next = self._free_step() if self._asks_for_steps else 0
         except BaseException:
             self.close()
@@ -242,7 +248,8 @@ class RunWriter:
         self._wrote_here = True
         self._traffic.may_be_open = False
         if step is not None:
-            self._next = self._traffic.ours_until = step + 1
+            self._next = step + 1
+            self._traffic.wrote(self._next)
         self._done(self._outbox.done(), refused)
         if refused:
             self._refuse(row, refused)
@@ -295,13 +302,15 @@ class RunWriter:
                 following = steps[-1] + 1
             if self.before_commit is not None and [*islice(self._told, len(steps))] != steps:
                 self._tell(self.before_commit)
-            self._next = self._traffic.ours_until = following
+            self._next = following
+            self._traffic.wrote(following)
             self._traffic.may_be_open = False
             written = self._outbox.send(sendable, steps, lambda: next_step(self.run))
             for each in written:
                 self._done(each)
             if len(written) < len(sendable):
                 self._next = self._free_step()
+                self._traffic.wrote(self._next)
         return True
 
     def _free_step(self) -> int:

@@ -227,6 +227,48 @@ def test_a_fork_in_the_middle_of_a_row_of_the_parent_leaves_both_whole(forking, 
     assert_nothing_lost(left, 10)
 
 
+def test_a_childs_rows_come_after_what_the_parent_has_under_way(forking, tmp_path):
+    """Two processes have two ways to W&B: what was sent first may be read last, and dropped."""
+    code = """
+    patch()
+    publish = wandb.sdk.wandb_run.Run._partial_history_callback
+    sent = []
+
+    def under_way(self, *args, **kwargs):
+        sent.append(lambda: publish(self, *args, **kwargs))
+
+    def arrive():
+        time.sleep(1)
+        while sent:
+            sent.pop(0)()
+        wandb.sdk.wandb_run.Run._partial_history_callback = publish
+
+    run = wandb.init()
+    wandb.log({"loss": 0}, step=0)
+    finalize_wandb_logging()
+    wandb.sdk.wandb_run.Run._partial_history_callback = under_way
+    for step in range(1, 10):
+        wandb.log({"loss": step}, step=step)
+    finalize_wandb_logging()
+    assert len(sent) == 9, sent
+
+    def work():
+        wandb.sdk.wandb_run.Run._partial_history_callback = publish
+        log_everything("a", 0)
+
+    late = threading.Thread(target=arrive)
+    child = fork(work)
+    late.start()
+    print(code_of(child))
+    late.join()
+    run.finish()
+    """
+    assert ["3"] == forking(code)
+    left = Left(tmp_path)
+    assert_all_of(left, "a", 0)
+    assert_nothing_lost(left, 10)
+
+
 @pytest.mark.long
 def test_a_grandchild_is_a_child(forking, tmp_path):
     """Workers fork workers."""

@@ -481,6 +481,25 @@ def test_a_glob_that_comes_later_takes_along_what_nobody_has_named(write):
     assert (2, 1, 1) == tuple(run.defined.count(name) for name in ("loss", "named", "global_step"))
 
 
+def test_a_glob_that_comes_later_says_nothing_of_our_axis_and_of_what_stands_on_another(write):
+    """The axis has none itself, and what they have put on theirs they have said all of."""
+    run = DefinedRun()
+    axes_of(run).note("loss", "epoch")
+    write(run, {"loss": 1, "other": 1})
+    axes_of(run).note("*", None, summary="max")
+    write(run, {"loss": 2, "other": 2})
+    assert ["global_step", "other", "other"] == run.defined
+
+
+def test_what_is_defined_by_name_after_us_is_not_said_again(write):
+    """Ours would take its summary back; without our glob, the axis is by name already."""
+    run = DefinedRun()
+    write(run, {"loss": 1})
+    axes_of(run).note("loss", None, summary="max")
+    write(run, {"loss": 2})
+    assert ["global_step", "loss"] == run.defined
+
+
 def test_a_row_carries_the_step_key_on_which_a_key_was_put_later(write):
     """By its name. A glob does not move a name that somebody has defined without an axis."""
     run = DefinedRun()

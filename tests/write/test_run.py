@@ -16,7 +16,13 @@ from wandb import wandb_run
 
 from otel_wandb_bridge.testing import FakeRun
 from otel_wandb_bridge.wandb_step_fix.capture import _SERIALIZE_CHARTS, _is_chart
-from otel_wandb_bridge.write.run import is_disabled, is_of_another_process, is_shared, next_step
+from otel_wandb_bridge.write.run import (
+    has_read_until,
+    is_disabled,
+    is_of_another_process,
+    is_shared,
+    next_step,
+)
 
 GONE = "{} has changed in this version of wandb: {} relies on it"
 
@@ -166,3 +172,30 @@ def test_a_chart_is_known_by_its_name():
     """Its class has lived in several modules of wandb."""
     assert _is_chart(a_chart()[0]), GONE.format("the class of charts", "wandb_step_fix/capture.py")
     assert not _is_chart(5)
+
+
+def test_wandb_has_read_the_rows_that_its_summary_knows(tmp_path):
+    """It counts for all processes; `run.step` is each process's own before wandb 0.28."""
+    with wandb.init(mode="offline", dir=tmp_path) as run:
+        assert has_read_until(run, 0)
+        assert not has_read_until(run, 1, timeout=0.01)
+        run.log({"loss": 1}, step=0, commit=True)
+        run.log({"loss": 2}, step=7, commit=True)
+        assert has_read_until(run, 1)
+        assert has_read_until(run, 8)
+        assert not has_read_until(run, 9, timeout=0.01)
+
+
+def test_a_run_that_was_resumed_has_the_rows_below_its_start():
+    """Whatever its summary says."""
+    run = FakeRun(starting_step=5)
+    assert has_read_until(run, 5, timeout=0.01)
+    assert not has_read_until(run, 6, timeout=0.01)
+
+
+def test_rows_that_wandb_reads_later_are_waited_for():
+    """Two processes have two ways to its service."""
+    answers = iter([None, 3, 4])
+    run = SimpleNamespace(summary=SimpleNamespace(get=lambda key: next(answers)))
+    assert has_read_until(run, 5)
+    assert [] == list(answers)

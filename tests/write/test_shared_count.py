@@ -113,6 +113,24 @@ def test_what_the_process_itself_counts_is_not_shared(count):
     assert not count.is_child
 
 
+def test_a_child_sees_the_number_that_was_left_last(count):
+    """Before the fork, there is nobody to leave it to; and a child leaves none."""
+    count.leave(9)
+    assert 0 == forked(lambda: count.left, count)
+    count.leave(5)
+    count.leave(7)
+    forked(lambda: count.leave(8), count)
+    assert 7 == forked(lambda: count.left, count)
+
+
+def test_a_number_that_was_left_and_a_count_do_not_disturb_each_other(count):
+    """They stand in one file."""
+    forked(lambda: add(count, 2), count)
+    count.leave(2**40)
+    forked(lambda: add(count), count)
+    assert (3, 2**40) == (count.value, count.left)
+
+
 def test_no_count_is_lost_when_all_count_at_once(count):
     """Each of them reads and writes with the others kept out."""
     children = [started(lambda: add(count, 500), count) for _ in range(4)]

@@ -77,7 +77,12 @@ def _made_of(results: Results, probe: str, title: str) -> str:
     whole = results.of("probe", probe, "whole")
     names = [name for name in results.figures["probe"][probe][0] if name not in ("whole", "cpu")]
     lines = [f"## {title}\n", "| part | share |", "|---|---|"]
-    lines += [f"| {name} | {results.of('probe', probe, name) / whole:.0%} |" for name in names]
+    shares = {name: results.of("probe", probe, name) / whole for name in names}
+    if probe == "call":
+        shares["the rest: the calls themselves, and which run, step and component it belongs to"] = 1 - sum(
+            shares.values()
+        )
+    lines += [f"| {name} | {share:.0%} |" for name, share in shares.items()]
     return "\n".join(lines) + "\n"
 
 

@@ -424,6 +424,17 @@ def test_the_ranks_of_a_job_are_waited_for_unless_it_is_said_who_is(expected, ro
     assert rows == len(run.rows)
 
 
+def test_a_process_that_has_reported_already_does_not_become_a_rank():
+    """What it is called stays, and nothing that waits is lost."""
+    run = FakeRun()
+    pipeline = Pipeline(run, resolve(hold=60.0), FakeClock())
+    pipeline.take([Sample("trainer", 0, "loss", 0.5, 5, 0.0)])
+    pipeline.join_job(Process("job", rank=0, world_size=2))
+    pipeline.take([Sample("trainer", 1, "loss", 0.5, 5, 1.0)])
+    pipeline.commit(everything=True)
+    assert [0, 1] == [row["global_step"] for row in run.rows]
+
+
 @pytest.mark.parametrize(("expected", "rows"), [(None, 0), (0, 2), (1, 2)])
 def test_a_receiver_learns_from_the_ranks_how_many_they_are(expected, rows):
     """Where it is no rank itself, and nobody said who is expected."""

@@ -354,9 +354,11 @@ class Pipeline:
         """This is one process of several: what it reports is a share, as theirs is.
 
         Rows wait for the first report of all ranks, where nothing else was said of who is expected: of as
-        many as this process knows of, or else as the first rank that reports says. Call it before anything
-        is taken in.
+        many as this process knows of, or else as the first rank that reports says. Where something was taken
+        in already, it changes nothing: what this process is called stays.
         """
+        if self._reconciler.newest is not None or self.pending:
+            return
         self.admission.process = process
         if self._policy.expected_sources is None:
             ranks = process.world_size or 0

@@ -41,16 +41,22 @@ class Refused(Exception):
 class Room:
     """How many bytes of bodies may be under way: they are in memory before they are accepted.
 
+    Args:
+        bound: So many.
+        on_full: Called each time that a body finds no room.
+
     Thread-safety: none; for the thread of one event loop.
     """
 
-    def __init__(self, bound: int) -> None:
+    def __init__(self, bound: int, on_full: Callable[[], None]) -> None:
         self._bound = bound
+        self._on_full = on_full
         self._taken = 0
 
     def take(self, size: int, own: int) -> bool:
         """Take room for more of a body that has `own` bytes. One that is alone is never refused."""
         if self._taken > own and self._taken + size > self._bound:
+            self._on_full()
             return False
         self._taken += size
         return True

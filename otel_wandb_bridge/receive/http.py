@@ -28,6 +28,7 @@ def application(
     stats: Callable[[], Mapping[str, Any]],
     limit: int,
     room: int,
+    on_full: Callable[[], None],
 ) -> Starlette:
     """The ASGI application.
 
@@ -37,9 +38,10 @@ def application(
         stats: What `/stats` shows.
         limit: How many bytes a request may have, after decompression.
         room: How many bytes all bodies that are under way may have.
+        on_full: Called for each request that is refused because of it.
     """
 
-    under_way = Room(room)
+    under_way = Room(room, on_full)
     no_entry = Refused(401, "a bearer token is required: Authorization: Bearer …")
 
     async def export(request: Request) -> Response:

@@ -166,9 +166,13 @@ class Inlet:
             text = "journal %s: it keeps what could not be written; start again on it, with the same run"
             _logger.warning(text, self._journal.path)
 
-    def _come_again(self, why: str) -> Refused:
+    def note_refused(self) -> None:
+        """A request is told to come again later."""
         with self._counting:
             self.counts.refused += 1
+
+    def _come_again(self, why: str) -> Refused:
+        self.note_refused()
         return Refused(503, why, RETRY_AFTER_SECONDS)
 
     def _take(self, item: tuple[int, ExportMetricsServiceRequest]) -> None:

@@ -222,6 +222,7 @@ class OtlpReceiver:
             stats=self.counts,
             limit=self._max_body_bytes,
             room=self._max_waiting_bytes,
+            on_full=self._note_refused,
         )
         self._server = HttpServer(app, self._access.host, self._port, self._access.uvicorn_options())
         if self._grpc_port is None:
@@ -250,6 +251,11 @@ class OtlpReceiver:
             if journal is not None:
                 journal.close()
             raise
+
+    def _note_refused(self) -> None:
+        inlet = self._inlet
+        if inlet is not None:
+            inlet.note_refused()
 
     def _accept(self, request: ExportMetricsServiceRequest, body: bytes) -> ExportMetricsServiceResponse:
         inlet = self._inlet

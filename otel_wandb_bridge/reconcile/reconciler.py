@@ -14,6 +14,7 @@ from .closed_rows import ClosedRows
 from .lateness import Lateness
 from .open_row import OpenRow, places_of, samples_of, size_of
 from .policy import Policy
+from .riders import Riders
 from .row_queue import RowQueue
 from .shares import SlotKey, key_of, slot_key, total_keys
 from .shedding import shed
@@ -58,7 +59,7 @@ class Reconciler:
         self._rows = RowQueue()
         self._late = RowQueue(late=True)
         self._further: deque[OpenRow] = deque()
-        self._riders: deque[tuple[float, Sample]] = deque()
+        self._riders = Riders(policy.hold)
         self._folding: list[Sample] = []
         self.totals = Totals(policy.counters)
         """What the counters have come to in the rows so far; read it, do not change it."""
@@ -159,10 +160,8 @@ class Reconciler:
 
     def deadline(self) -> float | None:
         """When `advance` is due at the latest, in seconds of the injected clock; None: nothing waits."""
-        deadlines = [self._riders[0][0] + self._policy.hold] if self._riders else []
-        if self._rows and (end_of_hold := self._watermark.deadline()) is not None:
-            deadlines.append(end_of_hold)
-        return min(deadlines, default=None)
+        deadlines = (self._riders.deadline(), self._watermark.deadline() if self._rows else None)
+        return min((each for each in deadlines if each is not None), default=None)
 
     def peek(self, *, everything: bool = False) -> Row | None:
         """The next row to be committed, or None where nothing is due.
@@ -210,13 +209,11 @@ class Reconciler:
 
     def holds(self, keys: Collection[str]) -> bool:
         """Whether a value waits under one of these keys."""
-        riders = (sample for _, sample in self._riders)
-        return is_held(keys, (*self._rows, *self._late, *self._further), (*riders, *self._folding))
+        return is_held(keys, (*self._rows, *self._late, *self._further), (*self._riders, *self._folding))
 
     def waiting(self) -> Iterator[Sample | Bundle]:
         """What waits, as samples that make the same rows anew where they are added to another reconciler."""
-        riders = [sample for _, sample in self._riders]
-        yield from waiting_in((*self._rows, *self._late), self._further, riders, self._newest)
+        yield from waiting_in((*self._rows, *self._late), self._further, self._riders, self._newest)
         yield from self._folding
 
     def shed(self, count: int) -> int:
@@ -228,12 +225,10 @@ class Reconciler:
             How many were given up.
         """
         self._head = None
-        riders = [sample for _, sample in self._riders]
+        riders = [*self._riders]
         rows = [*self._late, *self._further, *self._rows]
         gone = shed(rows, [riders, self._folding], count, self._add_to_total)
-        if len(riders) < len(self._riders):
-            since = self._riders[0][0]
-            self._riders = deque((since, sample) for sample in riders)
+        self._riders.keep(riders)
         for queue in (self._late, self._rows):
             queue.keep_only(lambda row: bool(row.slots or row.riders))
         self._further = deque(row for row in self._further if row.slots)
@@ -265,27 +260,17 @@ class Reconciler:
         for sample in folding:
             self._merge(self._late, sample)
         if self._riders:
-            self._commit_riders()
+            self._further.extend(self._riders.alone(self._newest))
 
     def _let_riders_go(self, now: float) -> None:
-        if not self._riders:
+        deadline = self._riders.deadline()
+        if deadline is None:
             return
         newest = self._rows.get(self._newest)
         if newest is not None:
-            for _, sample in self._riders:
-                newest.ride(sample)
-            self._riders.clear()
-        elif self._newest is None or self._riders[0][0] + self._policy.hold <= now:
-            self._commit_riders()
-
-    def _commit_riders(self) -> None:
-        """Write the riders as rows of their own, at the newest step (where there is one)."""
-        row = OpenRow(self._newest)
-        for _, sample in self._riders:
-            row.ride(sample)
-        self._riders.clear()
-        seated, further, _ = row.seated(())
-        self._further.extend((seated, *further))
+            self._riders.mount(newest)
+        elif self._newest is None or deadline <= now:
+            self._further.extend(self._riders.alone(self._newest))
 
     def _is_leap(self, step: int) -> bool:
         return self._newest is not None and step > self._newest + self._policy.max_step_jump
@@ -295,17 +280,14 @@ class Reconciler:
         if self._committed is not None and self._committed >= step:
             return
         highest = step + self._policy.max_step_jump
-        sources = {name: each for name, each in self._watermark.sources.items() if each.highest <= highest}
+        self._watermark = self._watermark.without_leaps(highest)
         leapt = self._rows.pop_above(highest)
         # Of a source that leapt, the steps before count as well, also where they were shed.
-        known = [each.highest for each in sources.values()] + [row.step or 0 for row in self._rows]
+        known = [each.highest for each in self.sources.values()] + [row.step or 0 for row in self._rows]
         self._newest = max(step, self.totals.found_out(highest), *known)
         for row in leapt:
             self._lateness.note_leap(row.source, row.step or 0, row.samples)
             self._make_late(row, Cause.LEAP)
-        self._watermark = Watermark(self._policy)
-        for name, progress in sources.items():
-            self._watermark.meet(name, progress)
         if self._committed is not None:
             self._watermark.reach(self._committed)
 
@@ -358,7 +340,7 @@ class Reconciler:
         if newest is not None:
             newest.ride(sample)
         else:
-            self._riders.append((now, sample))
+            self._riders.wait(sample, now)
         self.pending += 1
 
     def _add_alone(self, bundle: Bundle) -> None:

@@ -62,6 +62,14 @@ class Watermark:
         """Progress by source; read it, do not change it."""
         return self._sources
 
+    def without_leaps(self, highest: int) -> "Watermark":
+        """A new one, from the beginning, with the sources that have not come further than `highest`."""
+        again = Watermark(self._policy)
+        for source, progress in self._sources.items():
+            if progress.highest <= highest:
+                again.meet(source, progress)
+        return again
+
     def meet(self, source: str, progress: Progress) -> None:
         """A source reports for the first time."""
         self._sources[source] = progress

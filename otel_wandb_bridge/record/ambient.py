@@ -56,7 +56,7 @@ class training_step(ContextDecorator):  # noqa: N801 (a context manager, named l
 
     def __init__(self, step: int, *, source: str | None = None, priority: int | None = None) -> None:
         global priorities_are_said
-        self._step = _step_of("training_step", step)
+        self._step = usable_step("training_step", step)
         self._source = text_of(source)
         self._priority = None if priority is None else _priority_of(priority)
         if self._priority is not None:
@@ -118,7 +118,7 @@ def set_step(step: int, *, source: str | None = None) -> None:
 
     Thread-safety: safe from any thread.
     """
-    usable = _step_of("set_step", step)
+    usable = usable_step("set_step", step)
     named = text_of(source)
     if usable is not None:
         STEP_CLOCK.set(usable, named)
@@ -152,7 +152,8 @@ def text_of(source: Any) -> str | None:
         return type(source).__name__
 
 
-def _step_of(call: str, value: Any) -> int | None:
+def usable_step(call: str, value: Any) -> int | None:
+    """The step that was given to a call of this name; None, counted and logged once, where it is none."""
     try:
         return attributes.parse_step(value)
     except ValueError:

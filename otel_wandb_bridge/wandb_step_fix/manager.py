@@ -11,10 +11,9 @@ from typing import Any, NamedTuple
 
 from opentelemetry.context import get_current
 
-from ..attributes import parse_step
 from ..plural import count_of
 from ..record import set_step
-from ..record.ambient import text_of
+from ..record.ambient import text_of, usable_step
 from ..record.clock import STEP_CLOCK
 from ..record.log_calls import NO_KEY
 from ..record.snapshot import taken
@@ -53,11 +52,10 @@ class WandBStepManager:
 
         Rows below it no longer wait for that source. Never raises: what is no step is logged once.
         """
-        set_step(step, source=source)
-        try:
-            number = parse_step(step)
-        except ValueError:
+        number = usable_step("update_training_step", step)
+        if number is None:
             return
+        set_step(number, source=source)
         _send(self.settings, _Announcement(time.time(), {}, text_of(source) or "trainer", number))
 
     def log(

@@ -14,7 +14,7 @@ from typing import Any
 from ..exporter import WandbMetricExporter, exporter_of
 from ..stats import Stats, stats_of
 from ..write import RunTaken, before_finish, is_of_another_process
-from ..write.traffic import learn_step, log_as_it_is, log_whole
+from ..write.whole_calls import learn_step, log_as_it_is, log_whole
 from .calls import Waiting
 from .child import Immediate
 from .gate import Gate

@@ -110,7 +110,7 @@ class Traffic:
 
         Not all that this thread logs: a signal handler or a finalizer may run in the middle of it.
         """
-        _log_marked(log, values, step, commit, is_own=True)
+        log_marked(log, values, step, commit, is_own=True)
 
     @contextmanager
     def theirs(self, *, leaves_open: bool) -> Iterator[None]:
@@ -175,20 +175,20 @@ class Traffic:
 
 def traffic_of(run: Run) -> Traffic:
     """The traffic of a run, which is watched from now on."""
-    foresee(run)
-    traffic = _traffic[run]
+    traffic = foresee(run)
     traffic.open()
     return traffic
 
 
-def foresee(run: Run) -> None:
-    """Have what processes share of the run's traffic, before there is a fork."""
+def foresee(run: Run) -> Traffic:
+    """The traffic of a run, watched or not: have what processes share of it before there is a fork."""
     with _lock:
         if run not in _traffic:
             _traffic[run] = Traffic(run)
+        return _traffic[run]
 
 
-def _log_marked(
+def log_marked(
     log: Callable[..., Any], values: Any, step: int | None, commit: bool | None, *, is_own: bool
 ) -> Any:
     """Log, with the values marked in this thread meanwhile."""
@@ -216,69 +216,6 @@ def is_for_wandb(values: Any) -> bool:
 
 
 @stays  # it holds the lock that a flush needs
-def log_whole(
-    run: Run,
-    log: Callable[..., Any],
-    values: Mapping[str, Any],
-    step: int | None,
-    commit: bool | None,
-    step_metric: str,
-) -> Any:
-    """Log somebody's values to W&B itself, so that it drops none of them.
-
-    Below W&B's own count of steps, they are a row of their own with the next free number. The step is on the
-    axis, too.
-
-    Raises:
-        Exception: what `log` raises.
-    """
-    foresee(run)
-    traffic = _traffic[run]
-    # A copy, so that nobody else's call is taken for this one.
-    values = dict(values) if step is None else {step_metric: step, **values}
-    with traffic.alone():
-        free = traffic.free_step(run)
-        if step is not None and step < free:
-            # Past the row in the making, if there is one: what is in that must not be overwritten.
-            step, commit = None if traffic.is_joined else free + 1, True
-        logged = _log_theirs(traffic, log, values, step, commit)
-        traffic.moved(step, commit)
-        return logged
-
-
-@stays  # it holds the lock that a flush needs
-def log_as_it_is(
-    run: Run, log: Callable[..., Any], values: Mapping[str, Any], step: int | None, commit: bool | None
-) -> Any:
-    """Log somebody's values to W&B itself, as they came.
-
-    Raises:
-        Exception: what `log` raises.
-    """
-    foresee(run)
-    traffic = _traffic[run]
-    with traffic.lock:
-        return _log_theirs(traffic, log, dict(values), step, commit)
-
-
-def _log_theirs(
-    traffic: Traffic, log: Callable[..., Any], values: dict[str, Any], step: int | None, commit: bool | None
-) -> Any:
-    logged = _log_marked(log, values, step, commit, is_own=False)
-    # A call that has waited goes by the way that there was when it came, where nobody may have counted.
-    traffic.add(leaves_open=_leaves_open(step, commit))
-    return logged
-
-
-@stays  # it holds the lock that a flush needs
-def learn_step(run: Run) -> None:
-    """Have W&B's own count of steps known, before the run is about to finish."""
-    foresee(run)
-    with _traffic[run].lock:
-        _traffic[run].free_step(run)
-
-
-@stays  # it holds the lock that a flush needs
 def _count_and_log(
     call: Callable[..., Any], run: Any, data: Any, step: Any = None, commit: Any = None, **more: Any
 ) -> Any:
@@ -287,11 +224,12 @@ def _count_and_log(
     traffic = _traffic.get(run)
     if traffic is None:
         return call(run, data, step=step, commit=commit, **more)
-    with traffic.theirs(leaves_open=_leaves_open(step, commit)):
+    with traffic.theirs(leaves_open=is_left_open(step, commit)):
         return call(run, data, step=step, commit=commit, **more)
 
 
-def _leaves_open(step: Any, commit: Any) -> bool:
+def is_left_open(step: Any, commit: Any) -> bool:
+    """Whether W&B leaves a row in the making after a call with these."""
     return not commit and (step is not None or commit is not None)
 
 

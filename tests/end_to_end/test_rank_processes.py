@@ -149,6 +149,41 @@ bridge.shutdown()
     assert {step: (step + step * 10 + 1) / 2 for step in range(20)} == run.series("Eval/top-1")
 
 
+def test_rank_zero_may_have_been_set_up_by_the_environment(run_script):
+    """`OTEL_METRICS_EXPORTER=wandb` has made the exporter, which learns from `configure` that it is a rank."""
+    ended = run_script(
+        """
+import os
+os.environ.update({
+    "RANK": "0", "WORLD_SIZE": "2", "OTEL_WANDB_HOLD": "30", "OTEL_WANDB_REDUCE": "loss=mean|per_rank",
+    "OTEL_METRICS_EXPORTER": "wandb", "OTEL_TRACES_EXPORTER": "none", "OTEL_LOGS_EXPORTER": "none",
+})
+from opentelemetry.instrumentation.auto_instrumentation import initialize
+initialize()
+for name in ("OTEL_METRICS_EXPORTER", "OTEL_WANDB_HOLD", "OTEL_WANDB_REDUCE"):
+    del os.environ[name]
+"""
+        + JOB
+        + """
+receiver = OtlpReceiver(port=0)
+bridge = configure(receiver=receiver)
+assert bridge.reader is None, "the exporter of the environment is joined"
+worker = start(1, 2, 0, 20, 0)
+loss = metrics.get_meter("trainer").create_gauge("loss")
+for step in range(20):
+    loss.set(float(step), {"step": step})
+end_well(worker)
+bridge.force_flush()
+"""
+        + REPORT
+    ).ended_well()
+    assert ended.reports[0]["conserved"]
+    run = ended.run
+    assert list(range(20)) == run.steps()
+    assert {step: step + 0.5 for step in range(20)} == run.series("loss")
+    assert {step: float(step) for step in range(20)} == run.series("rank_0/loss")
+
+
 def test_the_receiver_may_be_away_for_a_while(run_script):
     """Workers start before it listens; nothing is lost."""
     ended = run_script(

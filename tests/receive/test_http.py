@@ -181,6 +181,7 @@ def test_bodies_that_are_under_way_are_bounded_too(receiving, run):
     assert b"503" in second.recv(1000)
     packed = gzip.compress(bytes(50_000))
     assert 503 == send(receiver.endpoint, packed, content_encoding="gzip").status
+    assert {"accepted": 0, "refused": 2, "waiting": 0} == receiver.counts()["requests"]
     first.sendall(bytes(11_000))
     assert b"400" in first.recv(1000)
     third = slow_sender(receiver, 20_000, bytes(9_000))

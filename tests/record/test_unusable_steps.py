@@ -5,6 +5,7 @@ import pytest
 from otel_wandb_bridge import SamplesLost, configure, set_step, training_step
 from otel_wandb_bridge.record import ambient
 from otel_wandb_bridge.testing import FakeRun
+from otel_wandb_bridge.wandb_step_fix import update_training_step
 
 
 @pytest.fixture(autouse=True)
@@ -19,6 +20,7 @@ def unsaid(monkeypatch):
         (lambda: training_step("seven"), "training_step('seven')"),
         (lambda: set_step(3.5), "set_step(3.5)"),
         (lambda: training_step(None), "training_step(None)"),
+        (lambda: update_training_step(-2), "update_training_step(-2)"),
         (lambda: training_step(3, priority=99), "training_step(priority=99)"),
     ],
 )

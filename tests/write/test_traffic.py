@@ -11,14 +11,8 @@ from watched_run import WatchedRun
 from otel_wandb_bridge.ledger import Ledger
 from otel_wandb_bridge.records import Row
 from otel_wandb_bridge.testing import read_rows
-from otel_wandb_bridge.write.traffic import (
-    is_for_wandb,
-    is_own,
-    learn_step,
-    log_as_it_is,
-    log_whole,
-    traffic_of,
-)
+from otel_wandb_bridge.write.traffic import is_for_wandb, is_own, traffic_of
+from otel_wandb_bridge.write.whole_calls import learn_step, log_as_it_is, log_whole
 from otel_wandb_bridge.write.writer import RunWriter
 
 

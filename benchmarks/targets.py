@@ -127,8 +127,8 @@ def _cpu(results: Results) -> Iterator[Verdict]:
             "W1-long",
             BridgeLog,
             0.35,
-            "W&B's own cost of one row instead of four (MERGED), the merging, and that wandb-core falls asleep "
-            "between rows that come slower, and is woken for each (what a row is made of: below)",
+            "W&B's own cost of one row instead of four (MERGED), the merging, and that wandb-core falls "
+            "asleep between rows that come slower, and is woken for each (what a row is made of: below)",
         ),
         ("W1-long", Patched, 0.40, "the same (MERGED), and four calls told apart"),
         ("W3-long", Patched, 1.00, "here W&B writes as many rows as without us, and ours comes on top"),

@@ -142,9 +142,8 @@ class Reconciler:
                     if self._committed is None or step > self._committed:
                         self._merge(self._rows, item)
                         source, row = item.source, self._rows.get(step)
-                    elif item.kind is Kind.READING:
-                        # Read again and again while the step stands; the row of that step has its reading.
-                        self._ledger.overridden += 1
+                    elif type(item) is Sample and item.kind is Kind.READING:
+                        self._add_reading(item)
                     else:
                         self._lateness.say(item.source, step, self._committed)
                         highest = self._watermark.sources[item.source].highest
@@ -335,8 +334,20 @@ class Reconciler:
             for total in total_keys(at):
                 self.totals.add(total, None if leaps else step, value)
 
+    def _add_reading(self, sample: Sample) -> None:
+        """An observable is read again and again while a step stands; the last reading before its row stands."""
+        if self._committed is None or sample.step is None or sample.step > self._committed:
+            self._merge(self._rows, sample)
+        else:
+            self._ledger.overridden += 1
+
     def _add_unstepped(self, sample: Sample, now: float) -> None:
         newest = self._rows.get(self._newest)
+        if sample.kind is Kind.READING and self._newest is not None:
+            held = None if newest is None else newest.slots.get(slot_key(sample.key, sample.source))
+            if held is None or held.kind is Kind.READING:
+                self._add_reading(sample._replace(step=self._newest))
+                return
         if newest is not None:
             newest.ride(sample)
         else:

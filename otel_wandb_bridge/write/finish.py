@@ -64,7 +64,7 @@ def before_finish(
     return take_off
 
 
-def after_init(callback: Callable[[Run], None]) -> Callable[[], None]:
+def after_init(callback: Callable[[Run], object]) -> Callable[[], None]:
     """Have `callback` called with the run of each `wandb.init`. Returns what takes it off again."""
 
     def init_and_call(call: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:

@@ -10,7 +10,7 @@ it go). It is wrapped on the class: what other threads log waits for one row of 
 import os
 import threading
 import weakref
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 

@@ -84,6 +84,11 @@ class Reconciling(RuleBasedStateMachine):
     def report_without_step(self, key):
         self._add("system", None, key, 5)
 
+    @rule(key=st.sampled_from(("memory", "temperature")))
+    def read_without_step(self, key):
+        """An observable is read at each collection."""
+        self._add("observed", None, key, 5, Kind.READING)
+
     @rule(seconds=st.sampled_from((0.0, 0.5, 2.0, 11.0)))
     def wait(self, seconds):
         self.now += seconds

@@ -287,6 +287,38 @@ def test_riding_never_overwrites():
     assert 6 == bench.ledger.written
 
 
+def test_an_observable_that_is_read_without_a_step_has_one_reading_a_step():
+    """The last before the row: a step that takes long is no row for each collection. (As with a step.)"""
+    bench = Bench()
+    bench.add("trainer", 7, loss=1.0)
+    for memory in (1, 2, 3):
+        bench.add("system", None, kind=Kind.READING, memory=memory)
+    assert [(7, {"loss": 1.0, "memory": 3})] == bench.rows(everything=True)
+    bench.add("system", None, kind=Kind.READING, memory=4, temperature=80)
+    assert [] == bench.rows(everything=True)
+    bench.add("trainer", 8, loss=2.0)
+    bench.add("system", None, kind=Kind.READING, memory=5)
+    assert [(8, {"loss": 2.0, "memory": 5})] == bench.rows(everything=True)
+    assert 4 == bench.ledger.overridden
+    assert {} == bench.ledger.overridden_by, "nobody is to blame"
+
+
+def test_a_reading_without_a_step_overwrites_nothing_else():
+    """It has a row of its own, as every rider."""
+    bench = Bench()
+    bench.add("trainer", 7, loss=1.0)
+    bench.add("system", None, kind=Kind.READING, loss=9.0)
+    assert [(7, {"loss": 1.0}), (7, {"loss": 9.0})] == bench.rows(everything=True)
+
+
+def test_readings_of_a_run_without_steps_are_rows():
+    """There is no step that stands."""
+    bench = Bench()
+    for memory in (1, 2):
+        bench.add("system", None, kind=Kind.READING, memory=memory)
+    assert [(None, {"memory": 1}), (None, {"memory": 2})] == bench.rows(everything=True)
+
+
 def test_each_rider_of_one_key_is_a_row():
     """A key that is reported three times within a step gives three points."""
     bench = Bench()

@@ -335,7 +335,7 @@ class Reconciler:
                 self.totals.add(total, None if leaps else step, value)
 
     def _add_reading(self, sample: Sample) -> None:
-        """An observable is read again and again while a step stands; the last reading before its row stands."""
+        """An observable is read again and again while a step stands: the last one before its row counts."""
         if self._committed is None or sample.step is None or sample.step > self._committed:
             self._merge(self._rows, sample)
         else:

@@ -2,8 +2,7 @@
 
 import logging
 import math
-from collections import deque
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
 from itertools import islice
 from typing import Any
@@ -11,20 +10,16 @@ from typing import Any
 from ..ledger import Ledger
 from ..patterns import ByKey
 from ..records import Row
+from .announced import Announced, BeforeCommit
 from .definitions import Definitions
 from .distribution import ALL_ALIKE, expand
 from .outbox import Outbox, Prepared
+from .refused_values import is_about_a_value, refused_of
 from .run import Run, is_disabled, is_of_another_process, is_shared, next_step
 from .run_config import RunConfig
 from .service_log import ServiceLog
 from .summary import Summary
 from .traffic import traffic_of
-
-_ABOUT_A_VALUE = (TypeError, ValueError, AttributeError, LookupError, FileNotFoundError)
-"""What W&B raises for a value that it cannot take, as opposed to a service that does not answer."""
-
-
-BeforeCommit = Callable[[Sequence[tuple[Row, int | None]], int | None], None]
 
 
 class RunWriter:
@@ -98,9 +93,7 @@ class RunWriter:
         self.on_refused: Callable[[Row, Mapping[str, Exception]], int] | None = None
         """Told of the keys of a row whose values W&B cannot take, each with what W&B says; says how many
         samples they are. The rest of the row is written."""
-        self._told: deque[int | None] = deque()
-        """The `_step` that was told of each row of the outbox, or none."""
-        self._told_otherwise: int | None = None
+        self._announced = Announced()
         self._wrote_here = False
         self._summary = Summary(run, step_metric, ledger)
         self._failures = 0
@@ -200,7 +193,7 @@ class RunWriter:
 
     def tell(self) -> None:
         """Tell `before_commit` of the rows that are not written yet, where it does not know them."""
-        if self.before_commit is not None and len(self._told) != len(self._outbox.rows):
+        if self.before_commit is not None and len(self._announced) != len(self._outbox.rows):
             self._tell(self.before_commit)
 
     def summary_was_set(self, keys: Iterable[str]) -> None:
@@ -234,15 +227,15 @@ class RunWriter:
             if self._traffic.foreign_calls != self._seen_calls:
                 self.begin()
             step = self._step_of(row)
-            if self.before_commit is not None and (not self._told or self._told[0] != step):
+            if self.before_commit is not None and not self._announced.begin_with((step,)):
                 self._tell(self.before_commit)
             try:
                 self._log({**values, **stamp}, step, commit=True)
             except Exception as error:
                 self._failures += 1
-                if not isinstance(error, _ABOUT_A_VALUE) and self._failures < 3:
+                if not is_about_a_value(error) and self._failures < 3:
                     raise
-                refused = self._refused(values, stamp, step)
+                refused = refused_of(values, stamp, lambda part: self._log(part, step, commit=False))
                 self._log(stamp, step, commit=True)  # the rest is in the row in the making already
         self._failures = 0
         self._wrote_here = True
@@ -258,26 +251,20 @@ class RunWriter:
         row, values, _ = prepared
         if refused:
             values = {key: value for key, value in values.items() if key not in refused}
-        if self._told:
-            self._told.popleft()
+        self._announced.done()
         self._summary.after(row, values)
 
     def _refuse(self, row: Row, refused: Mapping[str, Exception]) -> int:
         return 0 if self.on_refused is None else self.on_refused(row, refused)
 
     def _tell(self, before_commit: BeforeCommit) -> None:
-        if self._told and self._told[0] is not None:
-            self._told_otherwise = self._told[0]
-        self._told.clear()
         told: list[tuple[Row, int | None]] = []
         following = self._next
         for row in (prepared.row for prepared in self._outbox.rows):
             step = self._step_of(row, following)
             told.append((row, step))
             following = following if step is None else step + 1
-        before_commit(told, self._told_otherwise)
-        self._told_otherwise = None
-        self._told.extend(step for _, step in told)
+        self._announced.tell(before_commit, told)
 
     def _write_elsewhere(self) -> bool:
         """Have the process write what can cross to it. Returns whether anything could be sent."""
@@ -300,7 +287,7 @@ class RunWriter:
             for prepared in islice(self._outbox.rows, len(sendable)):
                 steps.append(self._own_step(prepared.row, following))
                 following = steps[-1] + 1
-            if self.before_commit is not None and [*islice(self._told, len(steps))] != steps:
+            if self.before_commit is not None and not self._announced.begin_with(steps):
                 self._tell(self.before_commit)
             self._next = following
             self._traffic.wrote(following)
@@ -341,25 +328,6 @@ class RunWriter:
         if row.time > 0 and math.isfinite(row.time) and "_timestamp" not in values:
             stamp["_timestamp"] = row.time
         return stamp
-
-    def _refused(
-        self, values: dict[str, Any], stamp: dict[str, Any], step: int | None
-    ) -> dict[str, Exception]:
-        """Offer the values one by one, into the row in the making: what fails alone is at fault.
-
-        Raises:
-            Exception: W&B does not even take the stamp: it is the service that fails.
-        """
-        refused: dict[str, Exception] = {}
-        self._log(stamp, step, commit=False)
-        for key, value in values.items():
-            try:
-                self._log({key: value}, step, commit=False)
-            except Exception as error:
-                if not isinstance(error, _ABOUT_A_VALUE):
-                    self._log(stamp, step, commit=False)
-                refused[key] = error
-        return refused
 
 
 def _is(value: Any, step: int) -> bool:

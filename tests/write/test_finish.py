@@ -1,10 +1,35 @@
 """To be told before a run finishes, whatever way it ends."""
 
+import os
+
+import pytest
 import wandb
 from wandb import wandb_run
 
 from otel_wandb_bridge.testing import FakeRun
-from otel_wandb_bridge.write.finish import before_finish, watch
+from otel_wandb_bridge.write import finish
+from otel_wandb_bridge.write.finish import after_init, before_finish, watch
+
+
+@pytest.fixture
+def calls(monkeypatch):
+    """W&B's `init` and `teardown` do nothing but be noted here, as what else is called in their course."""
+    made = []
+
+    def init(**options):
+        made.append("init")
+        return FakeRun()
+
+    def teardown(exit_code=None):
+        made.append(f"teardown {exit_code}")
+        return "torn down"
+
+    monkeypatch.setattr(wandb, "init", init)
+    monkeypatch.setattr(wandb, "teardown", teardown)
+    monkeypatch.setattr(finish, "before_handlers_of_now", lambda: made.append("before W&B's handler"))
+    monkeypatch.setattr(finish, "last_look", lambda *run: made.append(f"looked at {len(run) or 'all'}"))
+    monkeypatch.setattr(finish, "_is_service_known", False)
+    return made
 
 
 def test_both_explicit_ends_of_a_run_go_through_the_method_that_is_wrapped():
@@ -60,3 +85,121 @@ def test_what_a_callback_raises_does_not_reach_the_one_who_finishes(caplog):
     take_off()
     assert run.finished
     assert "cannot flush" in caplog.text
+
+
+def test_a_teardown_tells_of_all_runs(calls):
+    """Before, and W&B's log is looked at after; its arguments and its answer are its own."""
+    take_off = before_finish(lambda run: calls.append(run))
+    assert "torn down" == wandb.teardown(exit_code=3)
+    take_off()
+    assert [None, "teardown 3", "looked at all"] == calls
+
+
+def test_the_log_of_a_run_is_looked_at_after_its_finish(calls):
+    """What W&B's service says at the very end, it says in there."""
+    run = FakeRun()
+    take_off = before_finish(lambda _: calls.append(run.finished))
+    watch(run)
+    run.finish()
+    take_off()
+    assert [False, "looked at 1"] == calls
+
+
+def test_what_later_exit_handlers_record_is_flushed_before_those_of_wandb(calls):
+    """W&B registers its own at the first `wandb.init`, and at the first after a teardown."""
+    take_off = before_finish(lambda run: None)
+    for _ in range(2):
+        assert isinstance(wandb.init(), FakeRun)
+    wandb.teardown()
+    wandb.init()
+    take_off()
+    assert 2 == calls.count("before W&B's handler")
+    assert ["init", "before W&B's handler", "init", "teardown None"] == calls[:4]
+    assert ["init", "before W&B's handler"] == calls[-2:]
+
+
+def test_who_is_told_first():
+    """Who looks, also those that came later; then those that want to be first; then all in turn."""
+    told, run = [], FakeRun()
+    ways = {"a": {}, "b": {}, "first": {"first": True}, "looks": {"only_looks": True}}
+    ways["looks too"] = {"only_looks": True, "first": False}
+    take_off = [before_finish(lambda _, name=name: told.append(name), **way) for name, way in ways.items()]
+    watch(run)
+    run.finish()
+    for each in take_off:
+        each()
+    assert ["looks", "looks too", "first", "a", "b"] == told
+
+
+@pytest.mark.parametrize("way", [{}, {"only_looks": True}], ids=str)
+def test_with_the_last_one_everything_is_as_it_was(way):
+    """However often it is taken off."""
+    before = dict(vars(wandb_run.Run)), wandb.init, wandb.teardown, dict(vars(FakeRun))
+    watch(FakeRun())
+    one, other = before_finish(lambda run: None), before_finish(lambda run: None, **way)
+    one()
+    one()
+    assert wandb.init is not before[1]
+    assert vars(wandb_run.Run)["_finish"] is not before[0]["_finish"]
+    other()
+    assert before == (dict(vars(wandb_run.Run)), wandb.init, wandb.teardown, dict(vars(FakeRun)))
+
+
+def test_a_kind_of_run_that_was_watched_before_is_told_of_later():
+    """`watch` may come when nobody listens yet, or none but who looks."""
+
+    class Double(FakeRun):
+        def finish(self, exit_code=None):
+            super().finish(exit_code)
+
+    told = []
+    watch(Double())
+    assert not hasattr(Double.finish, "__wrapped__")
+    take_off = before_finish(lambda run: told.append(type(run)))
+    Double().finish()
+    take_off()
+    looks = before_finish(lambda run: told.append("looked"), only_looks=True)
+
+    class Other(Double):
+        def finish(self, exit_code=None):
+            super().finish(exit_code)
+
+    watch(Other())
+    Other().finish()
+    looks()
+    assert Double in told
+    assert "looked" in told
+
+
+def test_a_callback_may_be_told_of_each_new_run(calls):
+    """And W&B gives the run out as ever."""
+    told = []
+    take_off = after_init(told.append)
+    run = wandb.init()
+    take_off()
+    wandb.init()
+    assert [run] == told
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this platform cannot fork")
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")  # a fork beside threads
+def test_a_forked_child_finds_the_lock_free():
+    """A thread that is not there any more may have held it."""
+    import threading
+
+    holds, may_go = threading.Event(), threading.Event()
+
+    def hold():
+        with finish._lock:
+            holds.set()
+            may_go.wait(20)
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    holds.wait(20)
+    child = os.fork()
+    if child == 0:
+        os._exit(0 if finish._lock.acquire(timeout=5) else 1)
+    may_go.set()
+    thread.join()
+    assert 0 == os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])

@@ -124,12 +124,13 @@ def _leads_to(function: Any, wanted: Any) -> bool:
         each = left.pop(0)
         if each is wanted:
             return True
-        if id(each) in seen or not callable(each):
+        if id(each) in seen or not (callable(each) or isinstance(each, functools.partialmethod)):
             continue
         seen.add(id(each))
         left += [getattr(each, name, None) for name in ("__wrapped__", "__func__", "func")]
         left += [cell.cell_contents for cell in getattr(each, "__closure__", None) or () if _is_full(cell)]
         left += getattr(each, "__defaults__", None) or ()
+        left += (getattr(each, "__kwdefaults__", None) or {}).values()
         names = getattr(getattr(each, "__code__", None), "co_names", ())
         left += [getattr(each, "__globals__", {}).get(name) for name in names]
     return False

@@ -8,7 +8,7 @@ import types
 
 import pytest
 
-from otel_wandb_bridge.write.hooks import around
+from otel_wandb_bridge.write.hooks import around, hook_of
 
 
 def new_kind():
@@ -312,6 +312,88 @@ class TestBesideOtherPeoplesWrappers:
 
         kind.work = functools.wraps(before)(theirs) if is_polite else theirs
         return off.set
+
+
+def by_closure(before):
+    return lambda self, *args: before(self, *args)
+
+
+def by_default(before):
+    return lambda self, *args, before=before: before(self, *args)
+
+
+def by_partial(before):
+    return functools.partialmethod(before)
+
+
+def by_global(before):
+    space = {"before": before}
+    exec("def theirs(self, *args): return before(self, *args)", space)
+    return space["theirs"]
+
+
+def by_attribute(before):
+    class Theirs:
+        def __init__(self):
+            self.__wrapped__ = before
+
+        def __get__(self, owner, kind=None):
+            return self if owner is None else functools.partial(self.__wrapped__, owner)
+
+        def __call__(self, *args):
+            return self.__wrapped__(*args)
+
+    return Theirs()
+
+
+def in_a_cycle(before):
+    @functools.wraps(before)
+    def theirs(self, *args):
+        return before(self, *args)
+
+    theirs.__wrapped__ = theirs  # type: ignore[attr-defined]
+    return theirs
+
+
+def with_an_empty_cell(before):
+    def theirs(self, *args):
+        return before(self, *args) if self else never
+
+    if not before:
+        never = None
+    return theirs
+
+
+WAYS = [by_closure, by_default, by_partial, by_global, by_attribute, in_a_cycle, with_an_empty_cell]
+
+
+@pytest.mark.parametrize("way", WAYS, ids=lambda way: way.__name__)
+def test_ours_is_found_in_whatever_holds_it_and_is_not_put_in_again(kind, way):
+    """It is not on top then, and who asks for it changes nothing."""
+    take_off = around(kind, "work", noted("ours"))
+    hook = hook_of(kind, "work")
+    assert hook.is_on_top()
+    kind.work = way(kind.work)
+    present = vars(kind)["work"]
+    for _ in range(2):
+        assert not hook.is_on_top()
+        assert present is vars(kind)["work"]
+    assert ["ours", "work"] == calls_of(kind)
+    take_off()
+    assert ["work"] == calls_of(kind)
+    assert present is vars(kind)["work"], "theirs would go, too"
+
+
+def test_ours_that_was_thrown_out_is_put_in_by_who_asks_for_it(kind):
+    """As `wandb.log` is set anew with each run."""
+    work = kind.work
+    take_off = around(kind, "work", noted("ours"))
+    kind.work = work
+    assert hook_of(kind, "work").is_on_top()
+    assert ["ours", "work"] == calls_of(kind)
+    take_off()
+    assert not hook_of(kind, "work").is_on_top()
+    assert work is kind.work, "nobody needs it"
 
 
 def test_an_around_that_takes_itself_off_is_not_called_again(kind):

@@ -44,6 +44,7 @@ def test_a_run_that_was_given_is_bound_at_once(made):
     target = made(run)
     assert (True, True, run, 0) == (target.is_bound, target.may_have_run, target.run, target.unconfirmed)
     assert target.writer() is target.writer()
+    assert not target.is_over
     assert [True, True, False] == [target.writes(each) for each in (run, None, FakeRun())]
 
 
@@ -60,7 +61,7 @@ def test_the_run_of_wandb_init_is_followed_as_soon_as_it_is_there(made, wandb_ru
     assert target.writer().run is first, "until it finishes"
 
 
-def test_one_run_after_the_other_is_followed_and_one_that_was_given_is_the_last(made, wandb_run):
+def test_one_run_after_the_other_is_followed_and_one_that_was_given_is_the_last(made, wandb_run, caplog):
     """A run that is let go of is not followed again: W&B calls it active while it finishes."""
     wandb_run.run = first = FakeRun()
     target = made()
@@ -68,6 +69,9 @@ def test_one_run_after_the_other_is_followed_and_one_that_was_given_is_the_last(
     target.release()
     target.release()
     assert (None, False, False) == (target.writer(), target.may_have_run, target.is_over)
+    wandb_run.run = None
+    assert target.writer() is None
+    assert "" == caplog.text
     wandb_run.run = second = FakeRun()
     assert target.may_have_run
     assert target.writer().run is second
@@ -83,8 +87,26 @@ def test_a_run_has_one_exporter(made):
     one = made(run)
     with pytest.raises(RunTaken, match="run 'mine' already has a bridge in this process"):
         made(run)
+    run.id = None
+    with pytest.raises(RunTaken, match="run <.*FakeRun"):
+        made(run)
     one.release()
     assert made(run).is_bound
+
+
+def test_a_writer_is_closed_with_its_run_and_left_alone_in_a_forked_child(made, monkeypatch):
+    """There, what it has open is the parent's."""
+    said = []
+    monkeypatch.setattr(module.RunWriter, "after_fork", lambda writer: said.append("after fork"))
+    close = module.RunWriter.close
+    monkeypatch.setattr(module.RunWriter, "close", lambda writer: (said.append("close"), close(writer)))
+    made(FakeRun()).release()
+    forked = made(FakeRun())
+    writer = forked.writer()
+    forked.forget(Ledger())
+    forked.release()
+    assert ["close", "after fork"] == said
+    close(writer)
 
 
 def test_an_exporter_that_was_dropped_without_a_word_has_nothing(made):

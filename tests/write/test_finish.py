@@ -1,7 +1,5 @@
 """To be told before a run finishes, whatever way it ends."""
 
-import os
-
 import pytest
 import wandb
 from wandb import wandb_run
@@ -179,27 +177,3 @@ def test_a_callback_may_be_told_of_each_new_run(calls):
     take_off()
     wandb.init()
     assert [run] == told
-
-
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="this platform cannot fork")
-@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")  # a fork beside threads
-def test_a_forked_child_finds_the_lock_free():
-    """A thread that is not there any more may have held it."""
-    import threading
-
-    holds, may_go = threading.Event(), threading.Event()
-
-    def hold():
-        with finish._lock:
-            holds.set()
-            may_go.wait(20)
-
-    thread = threading.Thread(target=hold)
-    thread.start()
-    holds.wait(20)
-    child = os.fork()
-    if child == 0:
-        os._exit(0 if finish._lock.acquire(timeout=5) else 1)
-    may_go.set()
-    thread.join()
-    assert 0 == os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])

@@ -1,8 +1,6 @@
 """Which run the rows go to, and who has it."""
 
 import logging
-import os
-import threading
 from contextlib import contextmanager
 from types import SimpleNamespace
 
@@ -88,7 +86,7 @@ def test_a_run_has_one_exporter(made):
     with pytest.raises(RunTaken, match="run 'mine' already has a bridge in this process"):
         made(run)
     run.id = None
-    with pytest.raises(RunTaken, match="run <.*FakeRun"):
+    with pytest.raises(RunTaken, match="FakeRun object at"):
         made(run)
     one.release()
     assert made(run).is_bound
@@ -266,25 +264,3 @@ def test_a_run_that_is_written_is_watched(made):
     run.finish()
     take_off()
     assert run in told
-
-
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="this platform cannot fork")
-@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")  # a fork beside threads
-def test_a_forked_child_finds_the_lock_free():
-    """A thread that is not there any more may have held it."""
-    holds, may_go = threading.Event(), threading.Event()
-
-    def hold():
-        with module._lock:
-            holds.set()
-            may_go.wait(20)
-
-    thread = threading.Thread(target=hold)
-    thread.start()
-    holds.wait(20)
-    child = os.fork()
-    if child == 0:
-        os._exit(0 if module._lock.acquire(timeout=5) else 1)
-    may_go.set()
-    thread.join()
-    assert 0 == os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])

@@ -1,6 +1,5 @@
 """One call that sets everything up."""
 
-import os
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -11,7 +10,7 @@ from opentelemetry.sdk.metrics.export import MetricReader
 from opentelemetry.sdk.resources import SERVICE_NAME, Resource
 
 from .bridge import Bridge
-from .process_resource import TrainingResourceDetector, process_attributes
+from .process_resource import TrainingResourceDetector
 from .reader import BridgeReader
 from .record import step_views
 from .shared_options import PREFIX, endpoint_of_environment, interval_millis, max_pending_of_worker
@@ -110,7 +109,7 @@ def configure(
         for each in extra_readers:
             joined.add_metric_reader(each)
         if receiver is not None:
-            automatic.join_job(process_of(process_attributes(os.environ)))
+            automatic.join_job(process_of(_resource(None, resource, Resource({})).attributes))
             receiver.start(automatic)
         return Bridge(
             joined, None, automatic, owns_provider=False, interval_millis=interval, receiver=receiver

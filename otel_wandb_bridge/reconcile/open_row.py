@@ -49,7 +49,18 @@ class OpenRow:
     Thread-safety: none; the pipeline's lock guards it.
     """
 
-    __slots__ = ("_bundles", "has_shares", "has_totals", "late", "riders", "samples", "slots", "step", "time")
+    __slots__ = (
+        "_bundles",
+        "_readings",
+        "has_shares",
+        "has_totals",
+        "late",
+        "riders",
+        "samples",
+        "slots",
+        "step",
+        "time",
+    )
 
     def __init__(self, step: int | None, *, late: bool = False) -> None:
         self.step = step
@@ -64,6 +75,7 @@ class OpenRow:
         """All that the row holds, as long as that is disjoint bundles alone; None: look at the slots."""
         self.riders: list[Sample | Bundle] = []
         """What goes with this row where it overwrites nothing: unstepped samples, and calls as a whole."""
+        self._readings: dict[SlotKey, int] = {}
         self.samples = 0
         """How many samples wait here, riders included."""
         self.time = 0.0
@@ -166,6 +178,19 @@ class OpenRow:
         """Take a sample or a bundle along."""
         self.riders.append(rider)
         self.samples += size_of(rider)
+
+    def ride_anew(self, reading: Sample) -> bool:
+        """Take along what an observable says now; returns whether in place of what it said before."""
+        at = slot_key(reading.key, reading.source)
+        seat = self._readings.setdefault(at, len(self.riders))
+        if seat < len(self.riders):
+            before = self.riders[seat]
+            if before.kind is Kind.READING and at in places_of(before):
+                self.riders[seat] = reading
+                return True
+            self._readings[at] = len(self.riders)  # some were shed
+        self.ride(reading)
+        return False
 
     def held(self) -> Iterator[Sample]:
         """What is in it, and rides with it; samples that were added up are one."""

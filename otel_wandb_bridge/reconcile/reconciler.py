@@ -66,6 +66,8 @@ class Reconciler:
         self._closed = ClosedRows()
         self._committed: int | None = None
         self._newest: int | None = None
+        self._moves = 0
+        self._said: dict[SlotKey, int] = {}
         self._head: _Head | None = None
         self.pending = 0
         """How many samples wait."""
@@ -142,8 +144,9 @@ class Reconciler:
                     if self._committed is None or step > self._committed:
                         self._merge(self._rows, item)
                         source, row = item.source, self._rows.get(step)
-                    elif type(item) is Sample and item.kind is Kind.READING:
-                        self._add_reading(item)
+                    elif item.kind is Kind.READING:
+                        # Read again and again while the step stands; the row of that step has its reading.
+                        self._ledger.overridden += 1
                     else:
                         self._lateness.say(item.source, step, self._committed)
                         highest = self._watermark.sources[item.source].highest
@@ -267,7 +270,9 @@ class Reconciler:
             return
         newest = self._rows.get(self._newest)
         if newest is not None:
-            self._riders.mount(newest)
+            gone = self._riders.mount(newest)
+            self._ledger.overridden += gone
+            self.pending -= gone
         elif self._newest is None or deadline <= now:
             self._further.extend(self._riders.alone(self._newest))
 
@@ -309,8 +314,10 @@ class Reconciler:
         progress = self._watermark.sources.get(source)
         if progress is None:
             self._watermark.meet(source, Progress(step))
+            self._moves += 1
             return
         distance = progress.report(step)
+        self._moves += distance != 0
         self._ledger.step_regressions += distance < 0
         self._ledger.step_jumps += distance > 1
 
@@ -334,21 +341,25 @@ class Reconciler:
             for total in total_keys(at):
                 self.totals.add(total, None if leaps else step, value)
 
-    def _add_reading(self, sample: Sample) -> None:
-        """An observable is read again and again while a step stands: the last one before its row counts."""
-        if self._committed is None or sample.step is None or sample.step > self._committed:
-            self._merge(self._rows, sample)
-        else:
-            self._ledger.overridden += 1
+    def _is_news(self, reading: Sample, newest: OpenRow | None) -> bool:
+        """Whether an observable has something to say: it is read again and again while a step stands.
+
+        Until the row of the step is committed, the last reading is the one that counts.
+        """
+        at = slot_key(reading.key, reading.source)
+        said, self._said[at] = self._said.get(at), self._moves
+        return newest is not None or said != self._moves
 
     def _add_unstepped(self, sample: Sample, now: float) -> None:
         newest = self._rows.get(self._newest)
-        if sample.kind is Kind.READING and self._newest is not None:
-            held = None if newest is None else newest.slots.get(slot_key(sample.key, sample.source))
-            if held is None or held.kind is Kind.READING:
-                self._add_reading(sample._replace(step=self._newest))
-                return
-        if newest is not None:
+        if sample.kind is Kind.READING and self._newest is not None and not self._is_news(sample, newest):
+            self._ledger.overridden += 1
+            return
+        if newest is not None and sample.kind is Kind.READING:
+            anew = newest.ride_anew(sample)
+            self._ledger.overridden += anew
+            self.pending -= anew
+        elif newest is not None:
             newest.ride(sample)
         else:
             self._riders.wait(sample, now)

@@ -3,7 +3,7 @@
 from collections import deque
 from collections.abc import Iterator
 
-from ..records import Sample
+from ..records import Kind, Sample
 from .open_row import OpenRow
 
 
@@ -35,16 +35,23 @@ class Riders:
         """When the first one has waited long enough, in seconds of the injected clock; None: nobody waits."""
         return self._waiting[0][0] + self._hold if self._waiting else None
 
-    def mount(self, row: OpenRow) -> None:
-        """All of them ride on a row."""
+    def mount(self, row: OpenRow) -> int:
+        """All of them ride on a row. Returns how many do not: an observable was read again after them."""
+        gone = 0
         for sample in self:
-            row.ride(sample)
+            if sample.kind is Kind.READING:
+                gone += row.ride_anew(sample)
+            else:
+                row.ride(sample)
         self._waiting.clear()
+        return gone
 
     def alone(self, step: int | None) -> list[OpenRow]:
         """All of them are rows of their own, at a step, where there is one."""
         row = OpenRow(step)
-        self.mount(row)
+        for sample in self:
+            row.ride(sample)
+        self._waiting.clear()
         seated, further, _ = row.seated(())
         return [seated, *further]
 

@@ -20,6 +20,7 @@ from ..runtime.exit import before_handlers_of_now
 from .hooks import Around, around
 from .run import Run
 from .service_log import last_look
+from .traffic import has_finished
 
 _logger = logging.getLogger("otel_wandb_bridge")
 _lock = threading.RLock()  # reentrant: an exporter may be collected, and taken off, at any moment
@@ -99,6 +100,7 @@ def _wrap(owner: Any, name: str, wrap: Around) -> None:
 def _tell_of_run(call: Callable[..., Any], run: Run, *args: Any, **kwargs: Any) -> Any:
     _tell(run)
     finished = call(run, *args, **kwargs)
+    has_finished(run)
     last_look(run)
     return finished
 

@@ -1,6 +1,7 @@
 """What the bridge asks of a W&B run: public names only."""
 
 import os
+import queue
 import threading
 import time
 import weakref
@@ -108,29 +109,47 @@ def next_step(run: Run) -> int:
     return max(starting, current)
 
 
-def has_read_until(run: Run, step: int, timeout: float = 30.0) -> bool:
+def has_read_until(run: Run, step: int, timeout: float = 5.0) -> bool:
     """Wait until W&B has read all rows below a `_step`, whichever process has sent them.
 
-    Its service tells of it in the run's summary. (`run.step` is the process's own count before wandb 0.28.)
+    Its service says so, for a run that goes on; for one that has finished, it may never answer.
 
     Args:
-        timeout: Seconds to wait at most; W&B itself waits so long for an answer.
+        timeout: Seconds to wait at most.
 
     Returns:
         Whether it has.
-
-    Raises:
-        Exception: what W&B raises when it does not answer.
     """
-    # Whatever is asked of a run in a forked child connects it anew; the summary alone does not.
-    reached = getattr(run, "starting_step", 0) or 0
+    answer: queue.SimpleQueue[bool] = queue.SimpleQueue()
     deadline = time.monotonic() + timeout
-    while reached < step and time.monotonic() < deadline:
-        latest = run.summary.get("_step")
-        if isinstance(latest, (int, float)) and latest + 1 >= step:
-            return True
-        time.sleep(0.002)
-    return reached >= step
+
+    def ask() -> None:
+        try:
+            while _first_unread(run) < step and time.monotonic() < deadline:
+                time.sleep(0.002)
+            answer.put(time.monotonic() < deadline)
+        except Exception:
+            answer.put(False)
+
+    try:
+        threading.Thread(target=ask, name="otel-wandb-look", daemon=True).start()
+    except RuntimeError:  # the interpreter is about to end
+        ask()
+    try:
+        return answer.get(timeout=timeout)
+    except queue.Empty:
+        return False
+
+
+def _first_unread(run: Run) -> int:
+    """The first `_step` of which W&B's service has read no row."""
+    # Whatever is asked of a run in a forked child connects it anew; the summary alone does not.
+    current, start = next_step(run), getattr(run, "starting_step", 0) or 0
+    if current > start:
+        return current
+    # Before wandb 0.28, `run.step` is the process's own count.
+    latest = run.summary.get("_step")
+    return latest + 1 if isinstance(latest, int) else start
 
 
 def is_asking() -> bool:

@@ -61,14 +61,15 @@ class SharedCount:
             fcntl.lockf(self._file, fcntl.LOCK_UN)
 
     def leave(self, number: int) -> None:
-        """Leave a number to the forked children, as the process that is none; hold it meanwhile."""
-        if not self.is_child and _has_forked and self._file is not None:
-            os.pwrite(self._file.fileno(), number.to_bytes(8, "little"), 8)
+        """Leave a number, of at least 0, to the other processes; hold it meanwhile."""
+        if _has_forked and self._file is not None:
+            os.pwrite(self._file.fileno(), (number + 1).to_bytes(8, "little"), 8)
 
     @property
-    def left(self) -> int:
-        """The number that was left last; 0 where there was none since the first fork."""
-        return 0 if self._file is None else int.from_bytes(os.pread(self._file.fileno(), 8, 8), "little")
+    def left(self) -> int | None:
+        """The number that was left last; None where there was none since the first fork."""
+        raw = b"" if self._file is None else os.pread(self._file.fileno(), 8, 8)
+        return int.from_bytes(raw, "little") - 1 if any(raw) else None
 
     def after_fork(self) -> None:
         """In the forked child: whoever held it, it was another process."""

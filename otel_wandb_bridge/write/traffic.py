@@ -65,21 +65,28 @@ class Traffic:
         """In a forked child, before its first row: make known that there will be some.
 
         The rows that its parent has sent until then have steps, and W&B would drop those that it reads after
-        the child's first one.
+        the child's first one. From now on the parent gives none, so nobody waits for us meanwhile.
 
         Returns:
             Whether W&B has read them.
-
-        Raises:
-            Exception: what W&B raises when it does not answer.
         """
         with self.alone():
-            is_first = self._elsewhere.is_child and not self.is_joined
-            is_first = is_first and not (is_shared(run) or is_disabled(run))
-            parents = max(self._sealed_until, self._elsewhere.left) if is_first else 0
-            has_read = parents == 0 or has_read_until(run, parents)
             self._elsewhere.add()
-            return has_read
+            left = self._elsewhere.left
+        until = self._sealed_until if left is None else left
+        if not self._elsewhere.is_child or until == 0 or is_shared(run) or is_disabled(run):
+            return True
+        has_read = has_read_until(run, until)
+        if has_read:
+            with self.alone():
+                self._elsewhere.leave(0)  # those that come later need not wait
+        return has_read
+
+    def is_read(self) -> None:
+        """The run has finished, and so W&B has read all of it."""
+        with self.alone():
+            self._sealed_until = 0
+            self._elsewhere.leave(0)
 
     @contextmanager
     def alone(self) -> Iterator[None]:
@@ -96,7 +103,7 @@ class Traffic:
             finally:
                 self._logged += 1
                 self._elsewhere.add()
-                self._elsewhere.leave(self._sealed_until)
+                self._leave()
 
     def wrote(self, until: int) -> None:
         """Rows of ours have gone to W&B, with all steps below one that is written from now on.
@@ -104,6 +111,10 @@ class Traffic:
         A lower one than before takes back what W&B has not got.
         """
         self.ours_until = self._sealed_until = until
+
+    def _leave(self) -> None:
+        if not (self._elsewhere.is_child or self.is_joined):
+            self._elsewhere.leave(self._sealed_until)
 
     def log_own(self, log: Callable[..., None], values: Any, step: int | None, commit: bool) -> None:
         """Log; what is logged with these very values is our own.
@@ -152,7 +163,7 @@ class Traffic:
             self.ours_until = step + is_over
             if is_over:
                 self._sealed_until = step + 1
-                self._elsewhere.leave(self._sealed_until)
+                self._leave()
 
     def open(self) -> None:
         """Watch the calls from now on."""
@@ -186,6 +197,14 @@ def foresee(run: Run) -> Traffic:
         if run not in _traffic:
             _traffic[run] = Traffic(run)
         return _traffic[run]
+
+
+@stays  # it holds the lock that a flush needs
+def has_finished(run: Run) -> None:
+    """W&B has finished the run: it has read all of it."""
+    traffic = _traffic.get(run)
+    if traffic is not None:
+        traffic.is_read()
 
 
 def log_marked(

@@ -30,7 +30,7 @@ def log_whole(
     values = dict(values) if step is None else {step_metric: step, **values}
     with traffic.alone():
         free = traffic.free_step(run)
-        if step is not None and step < free:
+        if step is not None and (step < free or traffic.is_joined):
             # Past the row in the making, if there is one: what is in that must not be overwritten.
             step, commit = None if traffic.is_joined else free + 1, True
         logged = _log_theirs(traffic, log, values, step, commit)

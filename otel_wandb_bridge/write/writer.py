@@ -71,8 +71,8 @@ class RunWriter:
                 ledger.say_once(
                     "join",
                     "this process",
-                    "it was forked, and W&B has not read in 30 s what its parent has sent; it may drop rows "
-                    "of the parent that it reads after those of this process",
+                    "it was forked, and W&B does not say that it has read what its parent has sent; it may "
+                    "drop rows of the parent that it reads after those of this process",
                 )
             self._next = self._free_step() if self._asks_for_steps else 0
         except BaseException:

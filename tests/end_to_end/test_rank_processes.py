@@ -155,7 +155,8 @@ def test_rank_zero_may_have_been_set_up_by_the_environment(run_script):
         """
 import os
 os.environ.update({
-    "RANK": "0", "WORLD_SIZE": "2", "OTEL_WANDB_HOLD": "30", "OTEL_WANDB_REDUCE": "loss=mean|per_rank",
+    "OTEL_RESOURCE_ATTRIBUTES": "training.rank=0,training.world_size=2,service.name=job",
+    "OTEL_WANDB_HOLD": "30", "OTEL_WANDB_REDUCE": "loss=mean|per_rank",
     "OTEL_METRICS_EXPORTER": "wandb", "OTEL_TRACES_EXPORTER": "none", "OTEL_LOGS_EXPORTER": "none",
 })
 from opentelemetry.instrumentation.auto_instrumentation import initialize
@@ -167,7 +168,8 @@ for name in ("OTEL_METRICS_EXPORTER", "OTEL_WANDB_HOLD", "OTEL_WANDB_REDUCE", "O
         + """
 receiver = OtlpReceiver(port=0)
 bridge = configure(receiver=receiver)
-worker = start(1, 2, 0, 20, 0)
+del os.environ["OTEL_RESOURCE_ATTRIBUTES"]
+worker = start(1, 2, 0, 20, 0, OTEL_SERVICE_NAME="job")
 loss = metrics.get_meter("trainer").create_gauge("loss")
 for step in range(20):
     loss.set(float(step), {"step": step})

@@ -294,21 +294,81 @@ def test_an_observable_that_is_read_without_a_step_has_one_reading_a_step():
     for memory in (1, 2, 3):
         bench.add("system", None, kind=Kind.READING, memory=memory)
     assert [(7, {"loss": 1.0, "memory": 3})] == bench.rows(everything=True)
-    bench.add("system", None, kind=Kind.READING, memory=4, temperature=80)
+    for memory in (4, 5):
+        bench.add("system", None, kind=Kind.READING, memory=memory)
     assert [] == bench.rows(everything=True)
     bench.add("trainer", 8, loss=2.0)
-    bench.add("system", None, kind=Kind.READING, memory=5)
-    assert [(8, {"loss": 2.0, "memory": 5})] == bench.rows(everything=True)
+    bench.add("system", None, kind=Kind.READING, memory=6)
+    assert [(8, {"loss": 2.0, "memory": 6})] == bench.rows(everything=True)
     assert 4 == bench.ledger.overridden
     assert {} == bench.ledger.overridden_by, "nobody is to blame"
 
 
-def test_a_reading_without_a_step_overwrites_nothing_else():
-    """It has a row of its own, as every rider."""
-    bench = Bench()
+def test_an_observable_that_is_read_for_the_first_time_after_the_row_is_heard():
+    """No row of the step has a reading of it."""
+    bench = Bench(hold=0.0)
     bench.add("trainer", 7, loss=1.0)
-    bench.add("system", None, kind=Kind.READING, loss=9.0)
-    assert [(7, {"loss": 1.0}), (7, {"loss": 9.0})] == bench.rows(everything=True)
+    assert [(7, {"loss": 1.0})] == bench.rows(everything=True)
+    bench.add("system", None, kind=Kind.READING, memory=1)
+    assert [(7, {"memory": 1})] == bench.rows()
+    bench.add("system", None, kind=Kind.READING, memory=2)
+    assert [] == bench.rows()
+
+
+def test_readings_go_on_while_anybody_reports_whatever_the_newest_step_is():
+    """A source that is ahead of all, a run that is resumed: the newest step is not what the work is at."""
+    ahead = Bench(hold=0.0)
+    ahead.add("environment", 1_000, frames=1.0)
+    ahead.rows(everything=True)
+    resumed = Bench(hold=0.0)
+    resumed.reconciler.start_at(1_000)
+    for bench in (ahead, resumed):
+        seen = []
+        for step in range(500, 504):
+            bench.add("trainer", step, loss=0.5)
+            for again in range(2):
+                bench.add("system", None, kind=Kind.READING, memory=2 * step + again)
+                seen += [values["memory"] for _, values in bench.rows(everything=True) if "memory" in values]
+        assert 4 == len(seen)
+        assert [500, 501, 502, 503] == [memory // 2 for memory in seen]
+
+
+@pytest.mark.parametrize("is_read_first", [False, True])
+@pytest.mark.parametrize("priority", [0, 5, 10])
+def test_a_reading_without_a_step_overwrites_nothing_else(is_read_first, priority):
+    """It has a row of its own, as every rider, whatever its priority and whichever came first."""
+    bench = Bench()
+    bench.add("trainer", 7, lr=0.1)
+    calls = [("trainer", 7, {"loss": 1.0}), ("system", None, {"kind": Kind.READING, "loss": 9.0})]
+    for source, step, more in reversed(calls) if is_read_first else calls:
+        bench.add(source, step, priority=5 if step else priority, **more)
+    assert [(7, {"lr": 0.1, "loss": 1.0}), (7, {"loss": 9.0})] == bench.rows(everything=True)
+    assert 0 == bench.ledger.overridden
+
+
+def test_of_the_readings_before_the_first_step_the_last_goes_with_it():
+    """They wait for its row."""
+    bench = Bench()
+    for memory in (1, 2):
+        bench.add("system", None, kind=Kind.READING, memory=memory)
+    bench.add("profiler", None, seconds=0.1)
+    bench.add("trainer", 7, loss=1.0)
+    assert [(7, {"loss": 1.0, "memory": 2, "seconds": 0.1})] == bench.rows(everything=True)
+    assert (1, 0) == (bench.ledger.overridden, bench.reconciler.pending)
+
+
+def test_a_reading_after_some_were_shed_takes_no_other_place():
+    """The places of those that are left have changed."""
+    bench = Bench()
+    bench.add("trainer", 7, loss=1.0, priority=0)
+    bench.add("a", None, kind=Kind.READING, priority=10, one=1)
+    bench.add("b", None, kind=Kind.READING, priority=1, two=1)
+    assert 1 == bench.reconciler.shed(1)
+    for name in ("one", "two", "one"):
+        bench.add(name, None, kind=Kind.READING, **{name: 2})
+    ((step, values),) = bench.rows(everything=True)[:1]
+    assert (7, {"loss": 1.0, "one": 2}) == (step, {key: values[key] for key in ("loss", "one")})
+    assert 0 == bench.reconciler.pending
 
 
 def test_readings_of_a_run_without_steps_are_rows():

@@ -269,6 +269,66 @@ def test_a_childs_rows_come_after_what_the_parent_has_under_way(forking, tmp_pat
     assert_nothing_lost(left, 10)
 
 
+@pytest.mark.parametrize("look", ["run.step", "run.url"])
+def test_a_child_that_outlives_the_run_does_not_wait(forking, tmp_path, look):
+    """W&B has read what the parent has sent; it does not answer for the run any more."""
+    code = f"""
+    def work():
+        {look}  # connects the child to the run
+        os.write(connected[1], b"1")
+        os.read(is_over[0], 1)
+        signal.alarm(10)  # W&B waits for 60 s
+        try:
+            run.log({{"late": 1}}, step=1)
+        except Exception as error:
+            print(type(error).__name__, flush=True)
+
+    patch()
+    connected, is_over = os.pipe(), os.pipe()
+    run = wandb.init()
+    for step in range(20):
+        run.log({{"loss": step}}, step=step)
+    finalize_wandb_logging()
+    child = fork(work)
+    os.read(connected[0], 1)
+    run.finish()
+    os.write(is_over[1], b"1")
+    print(code_of(child))
+    """
+    *_, ended = forking(code)
+    assert "3" == ended
+    assert [(step, step) for step in range(20)] == Left(tmp_path).pairs("loss")
+
+
+def test_nobody_waits_for_a_child_that_waits(forking, tmp_path):
+    """Somebody has written the summary's `_step`, by which it goes where W&B has nothing better."""
+    code = """
+    from otel_wandb_bridge.write import traffic
+
+    def work():
+        traffic.has_read_until = lambda run, step: (os.write(waits[1], b"1"), os.read(goes_on[0], 1)) != 0
+        wandb.log({"child": 1}, step=1)
+
+    patch()
+    waits, goes_on = os.pipe(), os.pipe()
+    run = wandb.init()
+    run.log({"loss": 0}, step=0)
+    finalize_wandb_logging()
+    run.summary.update({"_step": 0})
+    child = fork(work)
+    os.read(waits[0], 1)
+    run.log({"loss": 1}, step=1)
+    print(finalize_wandb_logging())
+    os.write(goes_on[1], b"1")
+    print(code_of(child))
+    run.finish()
+    """
+    assert ["True", "3"] == forking(code)
+    left = Left(tmp_path)
+    assert [(1, 1)] == left.pairs("child")
+    assert_nothing_lost(left, 2)
+
+
 @pytest.mark.long
 def test_a_grandchild_is_a_child(forking, tmp_path):
     """Workers fork workers."""

@@ -8,6 +8,7 @@ import inspect
 import json
 import os
 import pickle
+import threading
 from types import SimpleNamespace
 
 import pytest
@@ -196,6 +197,34 @@ def test_a_run_that_was_resumed_has_the_rows_below_its_start():
 def test_rows_that_wandb_reads_later_are_waited_for():
     """Two processes have two ways to its service."""
     answers = iter([None, 3, 4])
-    run = SimpleNamespace(summary=SimpleNamespace(get=lambda key: next(answers)))
+    run = FakeRun()
+    run.summary = SimpleNamespace(get=lambda key: next(answers))
     assert has_read_until(run, 5)
     assert [] == list(answers)
+
+
+def test_the_count_of_the_service_stands_before_the_summary():
+    """Anybody may write that; before wandb 0.28 there is nothing else."""
+    run = FakeRun()
+    run.log({"loss": 1}, step=3, commit=True)
+    run.summary = SimpleNamespace(get=lambda key: 99)
+    assert has_read_until(run, 4)
+    assert not has_read_until(run, 5, timeout=0.01)
+
+
+@pytest.mark.parametrize("refuses", [False, True])
+def test_a_service_that_does_not_answer_is_not_waited_for(refuses):
+    """Nor one that refuses: for a run that has finished, W&B may wait for a minute."""
+    asked, may_go = threading.Event(), threading.Event()
+
+    def get(key):
+        asked.set()
+        if refuses:
+            raise ConnectionError("no answer")
+        may_go.wait(20)
+
+    run = FakeRun()
+    run.summary = SimpleNamespace(get=get)
+    assert not has_read_until(run, 1, timeout=0.1)
+    assert asked.is_set()
+    may_go.set()

@@ -114,13 +114,14 @@ def test_what_the_process_itself_counts_is_not_shared(count):
 
 
 def test_a_child_sees_the_number_that_was_left_last(count):
-    """Before the fork, there is nobody to leave it to; and a child leaves none."""
+    """Before the first fork, there is nobody to leave it to."""
     count.leave(9)
-    assert 0 == forked(lambda: count.left, count)
+    assert 1 == forked(lambda: count.left is None, count)
     count.leave(5)
     count.leave(7)
-    forked(lambda: count.leave(8), count)
     assert 7 == forked(lambda: count.left, count)
+    forked(lambda: count.leave(0), count)
+    assert 0 == count.left
 
 
 def test_a_number_that_was_left_and_a_count_do_not_disturb_each_other(count):
@@ -308,5 +309,7 @@ def test_a_run_learns_that_a_child_has_written_to_it():
 
 def test_a_child_never_relies_on_what_it_knows_of_its_parents_run():
     """It does not see the parent's calls, so each look says that there were more."""
-    traffic = traffic_of(FakeRun())
+    run = FakeRun()  # its traffic is known for as long as it is there
+    traffic = traffic_of(run)
     assert 0 == forked(lambda: int(not traffic.foreign_calls < traffic.foreign_calls))
+    assert run is not None

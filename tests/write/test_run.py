@@ -18,11 +18,15 @@ from wandb import wandb_run
 from otel_wandb_bridge.testing import FakeRun
 from otel_wandb_bridge.wandb_step_fix.capture import _SERIALIZE_CHARTS, _is_chart
 from otel_wandb_bridge.write.run import (
+    active_run,
+    check,
     has_read_until,
+    is_asking,
     is_disabled,
     is_of_another_process,
     is_shared,
     next_step,
+    refuses_rows,
 )
 
 GONE = "{} has changed in this version of wandb: {} relies on it"
@@ -228,3 +232,42 @@ def test_a_service_that_does_not_answer_is_not_waited_for(refuses):
     assert not has_read_until(run, 1, timeout=0.1)
     assert asked.is_set()
     may_go.set()
+
+
+def test_a_module_is_told_from_other_things_that_are_no_run():
+    """`configure(wandb)` is the slip that is made."""
+    check(FakeRun())
+    with pytest.raises(TypeError, match="got the module <module 'wandb'"):
+        check(wandb)
+    for other in (FakeRun, 3, SimpleNamespace(log=print, define_metric=print)):
+        with pytest.raises(TypeError, match="or None to follow it; got"):
+            check(other)
+    check(SimpleNamespace(log=print, define_metric=print, finish=print))
+
+
+def test_the_active_run_is_that_of_wandb(monkeypatch):
+    """As of now."""
+    monkeypatch.setattr(wandb, "run", "a run")
+    assert "a run" == active_run()
+
+
+def test_an_error_of_a_finished_run_is_told_from_others():
+    """What else W&B raises may pass."""
+    assert refuses_rows(wandb.errors.UsageError("finished"))
+    assert not refuses_rows(ConnectionError("no answer"))
+
+
+def test_the_bridge_itself_asks_for_the_step_and_only_meanwhile():
+    """Others see the steps that wait, the bridge those that W&B has."""
+    asking = []
+
+    class Asked(FakeRun):
+        @property
+        def step(self):
+            asking.append(is_asking())
+            return super().step
+
+    run = Asked()
+    next_step(run)
+    assert run.step == 0
+    assert [True, False] == asking

@@ -74,6 +74,9 @@ def watched(asked):
             asked.sendall(b"%d\n" % os.waitstatus_to_exitcode(status))
         os._exit(0)
     asked.close()
+    # Whoever started the tests in the background, or under nohup, has these ignored.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
     for number, each in enumerate(descriptors):
         os.dup2(each, number)
         os.close(each)

@@ -189,7 +189,6 @@ exporter = WandbMetricExporter(run, signal_grace=0)
 report(same=before == handlers())
 """,
             before="""
-signal.signal(signal.SIGHUP, signal.SIG_DFL)  # under nohup, it is ignored
 before = [str(signal.getsignal(number)) for number in (signal.SIGTERM, signal.SIGHUP)]
 run = wandb.init()
 """,

@@ -1,5 +1,7 @@
 """To be told before a run finishes, whatever way it ends."""
 
+import itertools
+
 import pytest
 import wandb
 from wandb import wandb_run
@@ -7,6 +9,26 @@ from wandb import wandb_run
 from otel_wandb_bridge.testing import FakeRun
 from otel_wandb_bridge.write import finish
 from otel_wandb_bridge.write.finish import after_init, before_finish, watch
+from otel_wandb_bridge.write.hooks import hook_of
+
+WRAPPED = ((wandb, "init"), (wandb, "teardown"), (wandb_run.Run, "_finish"), (FakeRun, "finish"))
+
+
+@pytest.fixture(autouse=True)
+def nobody_listens():
+    """Exporters that other tests have left behind are not told meanwhile."""
+    lists = finish._callbacks, finish._onlookers
+    before = [[*each] for each in lists]
+    for hook in itertools.starmap(hook_of, WRAPPED):
+        while hook._needs:
+            hook._take_off(next(iter(hook._needs)))
+    for each in (*lists, finish._hooks):
+        each.clear()
+    yield
+    finish._hooks.clear()
+    for callbacks, only_looks in zip(before, (False, True), strict=True):
+        for callback in callbacks:
+            before_finish(callback, only_looks=only_looks)
 
 
 @pytest.fixture

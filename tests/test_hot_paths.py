@@ -24,6 +24,7 @@ from otel_wandb_bridge.exporter import exporter_of
 from otel_wandb_bridge.record import DirectLane, Intake, ambient
 from otel_wandb_bridge.testing import FakeRun
 from otel_wandb_bridge.wandb_step_fix import patch_wandb_log, unpatch_wandb_log
+from otel_wandb_bridge.write import shared_count
 
 NEVER = 3_600_000
 ATTRIBUTES = {"step": 7, "source": "trainer", "priority": 5}
@@ -88,7 +89,9 @@ class ForgetfulRun(FakeRun):
 
 
 @pytest.fixture
-def exporter():
+def exporter(monkeypatch):
+    """In a process that has not forked, whatever other tests have done: there is nobody to keep out."""
+    monkeypatch.setattr(shared_count, "_has_forked", False)
     exporter = WandbMetricExporter(ForgetfulRun(), hold=0)
     yield exporter
     exporter.shutdown()

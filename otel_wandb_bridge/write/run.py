@@ -2,6 +2,7 @@
 
 import os
 import queue
+import re
 import threading
 import time
 import weakref
@@ -13,6 +14,7 @@ import wandb
 INTERRUPTED = 255
 """The exit code by which W&B marks a run whose program was interrupted (Ctrl-C) as killed."""
 
+_COUNTS_HERE = tuple(map(int, re.findall(r"\d+", wandb.__version__)[:2])) < (0, 28)
 _asking: set[int] = set()
 _modes: "weakref.WeakKeyDictionary[Run, str]" = weakref.WeakKeyDictionary()
 
@@ -109,6 +111,15 @@ def next_step(run: Run) -> int:
     return max(starting, current)
 
 
+def settled_step(run: Run) -> int:
+    """As `next_step`, of a run to which several threads may have logged without us.
+
+    Before wandb 0.28, `run.step` is a count of this process, which misses some then. Its service does not.
+    """
+    step = next_step(run)
+    return max(step, _after_summary(run)) if _COUNTS_HERE and not is_shared(run) else step
+
+
 def has_read_until(run: Run, step: int, timeout: float = 5.0) -> bool:
     """Wait until W&B has read all rows below a `_step`, whichever process has sent them.
 
@@ -148,8 +159,12 @@ def _first_unread(run: Run) -> int:
     if current > start:
         return current
     # Before wandb 0.28, `run.step` is the process's own count.
+    return max(start, _after_summary(run))
+
+
+def _after_summary(run: Run) -> int:
     latest = run.summary.get("_step")
-    return latest + 1 if isinstance(latest, int) else start
+    return latest + 1 if isinstance(latest, int) else 0
 
 
 def is_asking() -> bool:

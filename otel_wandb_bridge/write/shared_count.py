@@ -27,6 +27,8 @@ class SharedCount:
 
     def __init__(self) -> None:
         self.is_child = False
+        self.is_shared = _has_forked
+        """Whether there may be other processes that look at it."""
         self._depth = 0
         self._is_locked = False
         self._file: FileIO | None
@@ -94,6 +96,7 @@ def _before_fork() -> None:
     global _has_forked
     _has_forked = True
     for count in tuple(_counts):
+        count.is_shared = True
         count.lock()
 
 

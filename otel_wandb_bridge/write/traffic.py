@@ -16,7 +16,7 @@ from typing import Any
 
 from ..runtime.uninterrupted import stays
 from .hooks import around
-from .run import Run, has_read_until, is_disabled, is_shared, next_step
+from .run import Run, has_read_until, is_disabled, is_shared, settled_step
 from .shared_count import SharedCount
 
 _traffic: "weakref.WeakKeyDictionary[Run, Traffic]" = weakref.WeakKeyDictionary()
@@ -97,13 +97,14 @@ class Traffic:
     @contextmanager
     def ours(self) -> Iterator[None]:
         """Keep others from writing. What is logged inside with `log_own` is our own."""
-        with self.alone():
+        with self.lock, self._elsewhere.held():  # as `alone`, for each row
             try:
                 yield
             finally:
                 self._logged += 1
-                self._elsewhere.add()
-                self._leave()
+                if self._elsewhere.is_shared:
+                    self._elsewhere.add()
+                    self._leave()
 
     def wrote(self, until: int) -> None:
         """Rows of ours have gone to W&B, with all steps below one that is written from now on.
@@ -149,7 +150,7 @@ class Traffic:
             return 0
         if self._known is None or self._known[0] != self._logged:
             try:
-                self._known = self._logged, next_step(run)
+                self._known = self._logged, settled_step(run)
             except Exception:  # it has finished, and is to say so itself
                 self._known = None
                 return 0

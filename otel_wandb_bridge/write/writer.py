@@ -15,7 +15,7 @@ from .definitions import Definitions
 from .distribution import ALL_ALIKE, expand
 from .outbox import Outbox, Prepared
 from .refused_values import is_about_a_value, refused_of
-from .run import Run, is_disabled, is_of_another_process, is_shared, next_step
+from .run import Run, is_disabled, is_of_another_process, is_shared, next_step, settled_step
 from .run_config import RunConfig
 from .service_log import ServiceLog
 from .summary import Summary
@@ -301,9 +301,10 @@ class RunWriter:
         return True
 
     def _free_step(self) -> int:
-        current = next_step(self.run)
-        if self._traffic.may_be_open is None:
-            self._traffic.may_be_open = current > (getattr(self.run, "starting_step", 0) or 0)
+        if self._traffic.may_be_open is not None:
+            return next_step(self.run) + self._traffic.may_be_open
+        current = settled_step(self.run)
+        self._traffic.may_be_open = current > (getattr(self.run, "starting_step", 0) or 0)
         return current + self._traffic.may_be_open
 
     def _log(self, values: dict[str, Any], step: int | None, *, commit: bool) -> None:

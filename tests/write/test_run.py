@@ -15,8 +15,11 @@ import pytest
 import wandb
 from wandb import wandb_run
 
-from otel_wandb_bridge.testing import FakeRun
+from otel_wandb_bridge.ledger import Ledger
+from otel_wandb_bridge.records import Row
+from otel_wandb_bridge.testing import FakeRun, read_rows
 from otel_wandb_bridge.wandb_step_fix.capture import _SERIALIZE_CHARTS, _is_chart
+from otel_wandb_bridge.write import run as module
 from otel_wandb_bridge.write.run import (
     active_run,
     check,
@@ -27,7 +30,9 @@ from otel_wandb_bridge.write.run import (
     is_shared,
     next_step,
     refuses_rows,
+    settled_step,
 )
+from otel_wandb_bridge.write.writer import RunWriter
 
 GONE = "{} has changed in this version of wandb: {} relies on it"
 
@@ -271,3 +276,32 @@ def test_the_bridge_itself_asks_for_the_step_and_only_meanwhile():
     next_step(run)
     assert run.step == 0
     assert [True, False] == asking
+
+
+def test_a_count_of_the_process_that_has_missed_some_is_not_relied_on(monkeypatch):
+    """Before wandb 0.28, threads that log at the same time may add to it at once."""
+    run = FakeRun()
+    run.log({"loss": 1}, step=292, commit=True)
+    run.summary = SimpleNamespace(get=lambda key: 302)
+    monkeypatch.setattr(module, "_COUNTS_HERE", True)
+    assert 303 == settled_step(run)
+    run.summary = SimpleNamespace(get=lambda key: None)
+    assert 293 == settled_step(run)
+    run.summary = SimpleNamespace(get=lambda key: 302)
+    monkeypatch.setattr(module, "_COUNTS_HERE", False)
+    assert 293 == settled_step(run)
+
+
+def test_threads_that_have_logged_without_us_cost_no_row(tmp_path, monkeypatch):
+    """Whatever `run.step` says."""
+    with wandb.init(mode="offline", dir=tmp_path) as run:
+        for number in range(20):
+            run.log({"theirs": number})
+        if hasattr(run, "_step"):
+            monkeypatch.setattr(run, "_step", 10)
+        writer = RunWriter(run, "global_step", Ledger())
+        writer.take(Row(0, {"ours": 1.0}, 0.0, 1))
+        writer.flush()
+        writer.close()
+    (file,) = tmp_path.glob("wandb/offline-run-*/*.wandb")
+    assert [0] == [row["global_step"] for row in read_rows(file) if "ours" in row]

@@ -301,10 +301,9 @@ class RunWriter:
         return True
 
     def _free_step(self) -> int:
-        if self._traffic.may_be_open is not None:
-            return next_step(self.run) + self._traffic.may_be_open
         current = settled_step(self.run)
-        self._traffic.may_be_open = current > (getattr(self.run, "starting_step", 0) or 0)
+        if self._traffic.may_be_open is None:
+            self._traffic.may_be_open = current > (getattr(self.run, "starting_step", 0) or 0)
         return current + self._traffic.may_be_open
 
     def _log(self, values: dict[str, Any], step: int | None, *, commit: bool) -> None:

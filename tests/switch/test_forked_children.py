@@ -306,7 +306,14 @@ def test_nobody_waits_for_a_child_that_waits(forking, tmp_path):
     from otel_wandb_bridge.write import traffic
 
     def work():
-        traffic.has_read_until = lambda run, step: (os.write(waits[1], b"1"), os.read(goes_on[0], 1)) != 0
+        has_read = traffic.has_read_until
+
+        def wait(run, step):
+            os.write(waits[1], b"1")
+            os.read(goes_on[0], 1)
+            return has_read(run, step)
+
+        traffic.has_read_until = wait
         wandb.log({"child": 1}, step=1)
 
     patch()

@@ -74,7 +74,7 @@ $(LOWEST)/.ready: pyproject.toml tests/lowest.txt
 # matches stands as if it had been defined by name; no other process can take its run along, so none writes for it;
 # the first call after a teardown is lost without a word, where the drop-in has it raise; it has one run at a time in a
 # process; calls that several threads make past the drop-in while it is put on and taken off may be missed by its own
-# count of steps, by which it then drops rows.
+# count of steps, by which it then drops rows; each row is sent to its service by itself.
 lowest: $(LOWEST)/.ready
 	$(LOWEST)/bin/python -m pytest $(IN_PARALLEL) -m "not long" @tests/lowest_leaves_out.txt $(ARGS)
 

@@ -12,6 +12,8 @@ import struct
 import sys
 from typing import Any, BinaryIO
 
+from .trip import TRIP, in_one_trip
+
 LENGTH = struct.Struct("<I")
 ANSWER = struct.Struct("<q")
 """How many rows were taken; below 0: that many bytes of text follow, which say what went wrong."""
@@ -40,8 +42,10 @@ def _serve(calls: BinaryIO, answers: Any) -> None:
     answers.write(ANSWER.pack(0))
     while message := _received(calls):
         rows = marshal.loads(message)
-        for values, step in rows:
-            run.log(values, step=step, commit=True)
+        for first in range(0, len(rows), TRIP):
+            with in_one_trip(run):
+                for values, step in rows[first : first + TRIP]:
+                    run.log(values, step=step, commit=True)
         _settle(run)
         answers.write(ANSWER.pack(len(rows)))
 

@@ -1,8 +1,10 @@
 """Rows that were taken for a run and are on their way to it."""
 
+import math
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from itertools import islice
 from typing import Any, Final, NamedTuple
 
 from ..ledger import Ledger
@@ -15,7 +17,6 @@ BATCH: Final = 200
 batch that is sent at most."""
 BATCH_SAMPLES: Final = 5_000
 """Of large rows, fewer: no more of them are in memory than are needed."""
-
 
 _LOOK_SECONDS = 0.2
 _MOST_LOOKS = 25
@@ -34,7 +35,7 @@ class Outbox:
     """Keeps rows until they are written, a batch at a time: W&B's code and ours each stay in the processor's
     caches then, which makes a row a good deal cheaper than in turns.
 
-    A row leaves it when `run.log` has returned, or a writer process has confirmed it.
+    A row leaves it when W&B's service was sent it, or a writer process has confirmed it.
 
     Args:
         run: The run.
@@ -93,14 +94,20 @@ class Outbox:
         self._ledger.late_rows += prepared.row.late
         return prepared
 
-    def sendable(self) -> list[dict[str, Any]]:
-        """The values of the first rows, up to one that cannot cross to another process."""
+    def sendable(self, rows: int = BATCH, samples: float = math.inf) -> list[dict[str, Any]]:
+        """The values of the first rows, up to one that cannot cross to another process.
+
+        Args:
+            rows: So many at most.
+            samples: And no more than are needed for so many.
+        """
         found: list[dict[str, Any]] = []
-        for each in self.rows:
+        for each in islice(self.rows, rows):
             values = crossing({**each.values, **each.stamp})
-            if not can_cross(values):
+            if not can_cross(values) or samples <= 0:
                 break
             found.append(values)
+            samples -= len(values)
         return found
 
     def send(

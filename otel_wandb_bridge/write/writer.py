@@ -2,7 +2,7 @@
 
 import logging
 import math
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
 from typing import Any
@@ -20,6 +20,7 @@ from .run_config import RunConfig
 from .service_log import ServiceLog
 from .summary import Summary
 from .traffic import traffic_of
+from .trip import TRIP, TRIP_SAMPLES, Trip, interface_of
 
 
 class RunWriter:
@@ -181,7 +182,8 @@ class RunWriter:
             Exception: what `run.log` raises. What is not written is kept.
         """
         while self._outbox.rows:
-            if not (self._outbox.is_open() and self._write_elsewhere()):
+            is_written = self._outbox.is_open() and self._write_elsewhere()
+            if not is_written and not self._write_in_one_trip(goes_on):
                 self._write_here(self._outbox.rows[0])
             if not goes_on():
                 break
@@ -282,15 +284,9 @@ class RunWriter:
                 # ours: else it might read the process's rows first, and drop ours.
                 next_step(self.run)
                 self._wrote_here = False
-            steps: list[int] = []
-            following = self._next
-            for prepared in islice(self._outbox.rows, len(sendable)):
-                steps.append(self._own_step(prepared.row, following))
-                following = steps[-1] + 1
-            if self.before_commit is not None and not self._announced.begin_with(steps):
-                self._tell(self.before_commit)
-            self._next = following
-            self._traffic.wrote(following)
+            steps = self._steps_of_first(len(sendable))
+            self._next = steps[-1] + 1
+            self._traffic.wrote(self._next)
             self._traffic.may_be_open = False
             written = self._outbox.send(sendable, steps, lambda: next_step(self.run))
             for each in written:
@@ -299,6 +295,59 @@ class RunWriter:
                 self._next = self._free_step()
                 self._traffic.wrote(self._next)
         return True
+
+    def _write_in_one_trip(self, goes_on: Callable[[], bool]) -> bool:
+        """Write the first rows here, several at once. Returns whether any could be written so."""
+        if self._failures or not self._asks_for_steps:
+            return False
+        interface = interface_of(self.run)
+        sendable = [] if interface is None else self._outbox.sendable(TRIP, TRIP_SAMPLES)
+        if len(sendable) < 2:
+            return False
+        with self._traffic.ours():
+            if self._traffic.foreign_calls != self._seen_calls:
+                self.begin()
+            if self._traffic.is_joined:  # no steps are given then, and nobody could say which rows arrived
+                return False
+            steps = self._steps_of_first(len(sendable))
+            trip = Trip(interface)
+            try:
+                with trip:
+                    for values, step in zip(sendable, steps, strict=True):
+                        try:
+                            self._log(values, step, commit=True)
+                        except Exception:  # once more where it is written by itself, and dealt with there
+                            break
+                        trip.end_row()
+                        if not goes_on():
+                            break
+            except Exception:
+                self._failures += 1
+                raise
+            finally:
+                self._have_arrived(steps[: trip.arrived])
+        return bool(trip.arrived)
+
+    def _have_arrived(self, steps: Sequence[int]) -> None:
+        if not steps:
+            return
+        self._wrote_here = True
+        self._traffic.may_be_open = False
+        self._next = steps[-1] + 1
+        self._traffic.wrote(self._next)
+        for _ in steps:
+            self._done(self._outbox.done())
+
+    def _steps_of_first(self, count: int) -> list[int]:
+        """The steps of the first rows, which `before_commit` has been told of then."""
+        steps: list[int] = []
+        following = self._next
+        for prepared in islice(self._outbox.rows, count):
+            steps.append(self._own_step(prepared.row, following))
+            following = steps[-1] + 1
+        if self.before_commit is not None and not self._announced.begin_with(steps):
+            self._tell(self.before_commit)
+        return steps
 
     def _free_step(self) -> int:
         current = settled_step(self.run)

@@ -138,10 +138,10 @@ def can_cross(values: Mapping[str, Any]) -> bool:
     return PLAIN.issuperset(map(type, values.values())) or all(map(_is_plain, values.values()))
 
 
-def crossing(values: Mapping[str, Any]) -> dict[str, Any]:
+def crossing(values: dict[str, Any]) -> dict[str, Any]:
     """The values, with histograms as W&B writes them."""
     if wandb.Histogram not in map(type, values.values()):
-        return dict(values)
+        return values
     return {
         key: value.to_json() if type(value) is wandb.Histogram else value for key, value in values.items()
     }

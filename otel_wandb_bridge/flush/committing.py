@@ -49,7 +49,7 @@ class Committing:
         self._on_caught_up = on_caught_up
         self._is_shut_down = is_shut_down
         self.lane = DirectLane(options.priorities, axis=options.step_metric)
-        self.lane.on_high_water = flusher.wake
+        self.lane.on_high_water = flusher.wake_soon
 
     def take(
         self, samples: list[Sample], until: float | None = None, *, deadline: float | None = None

@@ -72,7 +72,7 @@ class Flushing(HeardOnce):
         self._decoder = self._own_decoder()
         self._traces = TraceIds() if self.options.trace_ids else None
         self._flusher = Flusher(self._flush_early)
-        self._intake = Intake(self._flusher.wake)
+        self._intake = Intake(self._flusher.wake_soon)
         self._exports = 0
         self._unusable_before = STEP_CLOCK.unusable
         self.committing = Committing(

@@ -24,6 +24,8 @@ PRIORITY_KEY = context.create_key("otel_wandb_bridge.priority")
 
 priorities_are_said = False
 """Whether any context of this process may say a priority: until then, nobody needs to look for one."""
+names_are_said = False
+"""As `priorities_are_said`, of a source or a priority."""
 
 # Not on the object: many threads and tasks may be inside it at once, each in a context of its own.
 _entered: ContextVar[tuple[tuple["training_step", Token[Context]], ...]] = ContextVar("entered", default=())
@@ -55,12 +57,13 @@ class training_step(ContextDecorator):  # noqa: N801 (a context manager, named l
     """
 
     def __init__(self, step: int, *, source: str | None = None, priority: int | None = None) -> None:
-        global priorities_are_said
+        global priorities_are_said, names_are_said
         self._step = usable_step("training_step", step)
         self._source = text_of(source)
         self._priority = None if priority is None else _priority_of(priority)
         if self._priority is not None:
             priorities_are_said = True
+        names_are_said = names_are_said or self._source is not None or priorities_are_said
 
     def __enter__(self) -> int | None:
         """Enter the step; returns it as an int (None where it cannot be used)."""
@@ -131,7 +134,7 @@ def current_step() -> int | None:
     return STEP_CLOCK.state.step_of(ambient.get(SOURCE_KEY)) if step is None else step
 
 
-def step_of_baggage(ambient: Context) -> int | None:
+def step_of_baggage(ambient: Context | None) -> int | None:
     """The step in the baggage of a context; None where there is none, or none that can be used."""
     if not ambient:
         return None

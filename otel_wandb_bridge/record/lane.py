@@ -67,14 +67,21 @@ class DirectLane:
     ) -> None:
         self.gauges = gauges
         self.on_high_water: Callable[[], None] = lambda: None
-        self.high_water = high_water
         self._bound = bound
-        self._entries: deque[Entry] = deque()
+        self.high_water = min(high_water, bound)
+        """How many entries wait when a flush is asked for."""
+        self.queue: deque[Entry] = deque()
+        """What waits. As long as that is less than `high_water`, an entry may be appended here as well as
+        `put` in, which a hot path can do without a call."""
         self._lock = Lock()
         self._shed = 0
         self._left_over = 0
         self._log_calls = LogCalls(priorities, axis)
         self._readers: list[Reader] = [self._log_calls]
+
+    def flush_from(self, entries: int) -> None:
+        """Ask for a flush from so many waiting entries on."""
+        self.high_water = min(entries, self._bound)
 
     def add_reader(self, reader: Reader) -> None:
         """Make known who reads the entries that are `put` in."""
@@ -93,7 +100,7 @@ class DirectLane:
                     return self._log_carefully(values, step, source, priority)
         except Exception:  # a type that cannot be hashed
             return self._log_carefully(values, step, source, priority)
-        entries = self._entries
+        entries = self.queue
         waiting = len(entries)
         if waiting >= self._bound:
             return self._shed_values(len(now))
@@ -118,7 +125,7 @@ class DirectLane:
 
     def put(self, entry: Entry) -> None:
         """Take in an entry whose reader is known. Never raises."""
-        entries = self._entries
+        entries = self.queue
         waiting = len(entries)
         if waiting >= self._bound:
             self._shed_values(len(entry[_VALUES]))
@@ -130,11 +137,11 @@ class DirectLane:
     @property
     def entries(self) -> int:
         """How many calls wait for the next flush."""
-        return len(self._entries)
+        return len(self.queue)
 
     def peek(self) -> tuple[Entry, ...]:
         """The calls that wait for the next flush."""
-        return tuple(self._entries)
+        return tuple(self.queue)
 
     def holds(self, keys: Collection[str]) -> bool:
         """Whether a value waits for the next flush under one of these keys."""
@@ -142,7 +149,7 @@ class DirectLane:
 
     def waiting(self) -> tuple[int, int]:
         """How many values wait for the next flush, and how many were shed since the last."""
-        waiting = sum(len(entry[_VALUES]) for entry in tuple(self._entries))
+        waiting = sum(len(entry[_VALUES]) for entry in tuple(self.queue))
         return waiting + sum(reader.waiting for reader in self._readers), self._shed
 
     def batches(
@@ -157,7 +164,7 @@ class DirectLane:
             everything: Readers hold nothing back any longer.
         """
         self._report_shed(ledger)
-        left = len(self._entries)
+        left = len(self.queue)
         overdue, self._left_over = self._left_over, 0
         try:
             while left > 0:
@@ -165,11 +172,11 @@ class DirectLane:
                 is_ours = True
                 for _ in range(min(left, _BATCH)):
                     try:
-                        if until is not None and overdue <= 0 and self._entries[0][_TIME] > until:
+                        if until is not None and overdue <= 0 and self.queue[0][_TIME] > until:
                             if batch:
                                 yield self._shown(batch, by_time=is_ours or Bundle not in map(type, batch))
                             return
-                        entry = self._entries.popleft()
+                        entry = self.queue.popleft()
                     except IndexError:  # somebody has taken entries back
                         left = 0
                         break
@@ -194,21 +201,21 @@ class DirectLane:
             now = dict(values)
         except Exception:
             now = {NO_KEY: type(values).__name__}
-        if len(self._entries) < self._bound:  # else it is not worth a copy
+        if len(self.queue) < self._bound:  # else it is not worth a copy
             now, step = {key: taken(value) for key, value in now.items()}, taken(step)
         self.put((self._log_calls, time(), now, step, source, priority, get_current(), STEP_CLOCK.state))
 
     def take_back(self, reader: Reader) -> Iterator[Entry]:
         """Take out the entries of one reader, unread."""
-        for _ in range(len(self._entries)):
+        for _ in range(len(self.queue)):
             try:
-                entry = self._entries.popleft()
+                entry = self.queue.popleft()
             except IndexError:  # another thread was quicker
                 return
             if entry[0] is reader:
                 yield entry
             else:
-                self._entries.append(entry)
+                self.queue.append(entry)
 
     def after_flush(self) -> None:
         """To be called when a flush is over and its locks are free."""
@@ -217,7 +224,7 @@ class DirectLane:
 
     def clear(self) -> None:
         """Forget what waits: in a forked child it is the parent's to write."""
-        self._entries.clear()
+        self.queue.clear()
         self._lock = Lock()
         self._shed = 0
         self._left_over = 0

@@ -10,6 +10,9 @@ _logger = logging.getLogger("otel_wandb_bridge")
 
 
 _LONGEST_WAIT = 3_600.0
+_LOOK = 0.05
+_LOOKS = 100
+"""So often it looks, one `_LOOK` (seconds) after the other, before it has to be woken again."""
 
 
 class Flusher:
@@ -18,6 +21,10 @@ class Flusher:
     `wake` is called from recording threads, signal handlers and finalizers, so it goes through a
     `queue.SimpleQueue`, whose `put` is reentrant (Python documentation), and does nothing while a call is
     on its way.
+
+    To wake a thread costs the one that does it more than all that it records meanwhile, and its processor,
+    too, if the system thinks that best. So `wake_soon` leaves a mark where this thread is about to look by
+    itself, which it does for some seconds after each flush.
 
     Args:
         flush: Must not raise; what it does raise is logged.
@@ -29,6 +36,8 @@ class Flusher:
         self._flush = flush
         self._stopped = False
         self._awake = False
+        self._is_due = False
+        self._is_looking = False
         self._period: float | None = None
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
@@ -55,6 +64,12 @@ class Flusher:
             self._awake = True
             self._calls.put(0.0)
 
+    def wake_soon(self) -> None:
+        """Have a flush started within a twentieth of a second."""
+        self._is_due = True
+        if not self._is_looking:
+            self.wake()
+
     def wake_after(self, delay: float) -> None:
         """Have a flush started in `delay` seconds at the latest."""
         self.start()
@@ -77,19 +92,24 @@ class Flusher:
 
     def after_fork(self) -> None:
         """In a forked child: the thread is gone, and its lock and queue may be held by nobody."""
-        self._awake = False
+        self._awake = self._is_due = self._is_looking = False
         self._lock = threading.Lock()
         self._thread = None
         self._calls = queue.SimpleQueue()
 
     def _run(self, calls: "queue.SimpleQueue[float | None]") -> None:
         deadline: float | None = None
+        looks = 0
         while True:
             timeout = None if deadline is None else min(max(0.0, deadline - time.monotonic()), _LONGEST_WAIT)
+            self._is_looking = looks > 0
+            if looks > 0 or self._is_due:  # in this order: whoever marks it due looks whether we are looking
+                timeout = 0.0 if self._is_due else _LOOK if timeout is None else min(timeout, _LOOK)
             try:
                 call = calls.get(timeout=timeout)
             except queue.Empty:
-                if deadline is not None and time.monotonic() < deadline:
+                if not self._is_due and (deadline is None or time.monotonic() < deadline):
+                    looks -= looks > 0
                     continue
                 call = 0.0
             if call is None:
@@ -97,8 +117,9 @@ class Flusher:
             if call > 0.0:
                 deadline = call if deadline is None else min(deadline, call)
                 continue
+            looks = _LOOKS if self._is_due else looks
             deadline = None if self._period is None else time.monotonic() + self._period
-            self._awake = False
+            self._awake = self._is_due = False
             try:
                 self._flush()
             except Exception:

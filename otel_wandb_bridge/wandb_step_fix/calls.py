@@ -34,7 +34,8 @@ logger = logging.getLogger("wandb_step_fix")
 class Site(NamedTuple):
     """Where a call stands in the program."""
 
-    module: str
+    variables: dict[str, Any]
+    """Those of its module."""
     code: CodeType
     thread: int
 
@@ -47,7 +48,7 @@ class Waiting(NamedTuple):
     step: Any
     commit: bool | None
     site: tuple[Any, ...] | None
-    context: Context
+    context: Context | None
     clock: ClockState
     source: str | None
     priority: Any
@@ -226,7 +227,8 @@ class WandbCalls:
             return "default"
         site = Site._make(call.site)
         name = getattr(site.code, "co_qualname", site.code.co_name)  # qualified from Python 3.11 on
-        source = site.module if name == "<module>" else f"{site.module}.{name}"
+        module = str(site.variables.get("__name__", "?"))
+        source = module if name == "<module>" else f"{module}.{name}"
         # Identifiers of threads are used again when these have ended, so the list stays short.
         threads = self._threads.setdefault(source, [])
         if site.thread not in threads:

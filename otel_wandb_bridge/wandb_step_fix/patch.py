@@ -27,6 +27,7 @@ from wandb import wandb_run
 from wandb.proto.wandb_internal_pb2 import PartialHistoryRequest  # type: ignore[attr-defined]
 
 from ..attributes import LARGEST_STEP
+from ..record import ambient as contexts
 from ..record.clock import STEP_CLOCK
 from ..records import PLAIN
 from ..write.axes import watch_definitions
@@ -42,6 +43,7 @@ from .settings import Settings
 logger = logging.getLogger("wandb_step_fix")
 
 _MISSING: Any = object()
+_MOST_KEYS = 10_000
 _OURS = ("otel_wandb_bridge.", "wandb.")
 _WANDB = str(Path(wandb.__file__).parent)
 
@@ -49,6 +51,8 @@ _WANDB = str(Path(wandb.__file__).parent)
 _lock = threading.RLock()
 _take_off: list[Callable[[], None]] = globals().get("_take_off", [])
 _settings: Settings | None = globals().get("_settings")
+_known_keys: set[Any] = globals().get("_known_keys", set())
+"""Keys that are text, as far as they were seen: to look them up is cheaper than to look at each."""
 
 
 def patch(settings: Settings) -> None:
@@ -91,8 +95,8 @@ def is_patched() -> bool:
     return bool(_take_off)
 
 
-def _site(frame: FrameType) -> tuple[str, CodeType, int]:
-    return frame.f_globals.get("__name__", "?"), frame.f_code, threading.get_ident()
+def _site(frame: FrameType) -> tuple[dict[str, Any], CodeType, int]:
+    return frame.f_globals, frame.f_code, threading.get_ident()
 
 
 def _are_plain(values: Mapping[str, Any]) -> bool:
@@ -106,7 +110,7 @@ def _replace_log(catching: Hook) -> Callable[[], None]:
     kind: Any = wandb_run.Run
     module: Any = wandb
     original = kind.log
-    by_id, plain, clock, for_wandb = ROUTES.by_id, PLAIN, STEP_CLOCK, FOR_WANDB
+    by_id, plain, clock, for_wandb, known_keys = ROUTES.by_id, PLAIN, STEP_CLOCK, FOR_WANDB, _known_keys
     getframe, thread, now, context = sys._getframe, threading.get_ident, time.time, get_current
 
     @functools.wraps(original)
@@ -133,18 +137,21 @@ def _replace_log(catching: Hook) -> Callable[[], None]:
                     if type(value) is not float and type(value) not in plain:
                         is_plain = False
                         break
-                keys = "".join(values)
-                has_text_keys = keys.isascii() or _is_text(keys)
-            except TypeError:  # a key that is no text, or a type that cannot be hashed
-                has_text_keys, is_plain = _has_text_keys(values), False
-            if has_text_keys:
+            except TypeError:  # a type that cannot be hashed
+                is_plain = False
+            if known_keys.issuperset(values) or _are_text_keys(values):
                 if not is_plain:
                     values = captured(self, values, step)
                 frame = getframe(1)
-                site = (frame.f_globals.get("__name__", "?"), frame.f_code, thread())
-                route.lane.put(
-                    (route.calls, now(), values, step, commit, site, context(), clock.state, None, None)
-                )
+                site = frame.f_globals, frame.f_code, thread()
+                # With a step, the context can say no more than who reports.
+                ambient = context() if step is None or contexts.names_are_said else None
+                lane = route.lane
+                entry = (route.calls, now(), values, step, commit, site, ambient, clock.state, None, None)
+                if len(lane.queue) < lane.high_water:
+                    lane.queue.append(entry)
+                else:
+                    lane.put(entry)
                 if route.is_closed:
                     ROUTES.rescue(route)
                 return None
@@ -192,6 +199,14 @@ def _is_bound(method: Any, function: Any) -> bool:
 
 def _is_of_wandb(function: Any) -> bool:
     return str(getattr(getattr(function, "__code__", None), "co_filename", "")).startswith(_WANDB)
+
+
+def _are_text_keys(data: Mapping[Any, Any]) -> bool:
+    if not _has_text_keys(data):
+        return False
+    if len(_known_keys) < _MOST_KEYS:
+        _known_keys.update(data)
+    return True
 
 
 def _has_text_keys(data: Mapping[Any, Any]) -> bool:

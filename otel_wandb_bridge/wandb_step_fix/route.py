@@ -46,7 +46,7 @@ class Route:
         self.announcements = Announcements()
         self.lane.add_reader(self.calls)
         if bridge is not None:
-            self.lane.high_water = settings.buffer_size
+            self.lane.flush_from(settings.buffer_size)
             self.lane.gauges = global_gauges()
 
     def total_logs(self) -> int:

@@ -5,9 +5,9 @@ wake-up of the service, and with a trainer of pure Python two waits for the inte
 row costs is that. Here W&B makes each record as ever, and what it would have sent one by one is sent by the
 same thread one right after the other.
 
-W&B has no public way to do so, hence the private names of `wandb.Run` and of its interface: `_interface`,
-(before wandb 0.25 `_backend.interface`), `_asyncer`, `_deliver` (`tests/write/test_trip.py` fails by name should
-they go). Where they are not there, before wandb 0.22.1, each row is sent by itself.
+W&B has no public way to do so, hence the private names of `wandb.Run` and of its interface: `_interface`
+(before wandb 0.25 `_backend.interface`), `_asyncer`, `_deliver`. `tests/write/test_trip.py` fails by name
+should they go. Where they are not there, before wandb 0.22.1, each row is sent by itself.
 """
 
 import asyncio

@@ -74,7 +74,7 @@ def test_a_call_is_one_append(logger):
     """However many values it holds."""
     logger.log(dict.fromkeys("abc", 1))
     logger.log({})
-    assert 2 == len(logger.lane._entries)
+    assert 2 == len(logger.lane.queue)
     assert (3, 0) == logger.lane.waiting()
 
 

@@ -129,7 +129,7 @@ def test_wandb_still_has_the_private_names(tmp_path):
             writer.flush()
         finally:
             interface._asyncer = asyncer
-        assert 1 == visits.count(threading.get_ident()), "W&B sends its records another way now: write/trip.py"
+        assert 1 == visits.count(threading.get_ident()), "W&B sends another way now: write/trip.py"
         writer.close()
     assert [(step, step / 2) for step in range(21)] == [
         (row["_step"], row["loss"]) for row in read_rows(file)

@@ -24,7 +24,7 @@ class Flusher:
 
     To wake a thread costs the one that does it more than all that it records meanwhile, and its processor,
     too, if the system thinks that best. So `wake_soon` leaves a mark where this thread is about to look by
-    itself, which it does for some seconds after each flush.
+    itself, which it does for some seconds after its start and after each flush.
 
     Args:
         flush: Must not raise; what it does raise is logged.
@@ -99,7 +99,7 @@ class Flusher:
 
     def _run(self, calls: "queue.SimpleQueue[float | None]") -> None:
         deadline: float | None = None
-        looks = 0
+        looks = _LOOKS
         while True:
             timeout = None if deadline is None else min(max(0.0, deadline - time.monotonic()), _LONGEST_WAIT)
             self._is_looking = looks > 0

@@ -45,19 +45,23 @@ def until(condition):
         time.sleep(0.001)
 
 
-def test_it_is_woken_once_and_then_looks_by_itself(flusher, flushes):
-    """Where each call of a hot loop asks for a flush, not each of them wakes a thread."""
+def test_nobody_wakes_it_while_it_looks_by_itself(flusher, flushes):
+    """From its start on: each call of a hot loop asks for a flush."""
+    until(lambda: flusher._is_looking)
     for _ in range(20):
         flusher.wake_soon()
         flushes.get(timeout=10)
         until(lambda: flusher._is_looking)
-    assert 1 == flusher._calls.puts
+    assert 0 == flusher._calls.puts
 
 
 def test_it_does_not_look_for_ever(flusher, flushes, monkeypatch):
     """A program that logs a little has no thread that wakes up all the time; it is woken once more."""
     monkeypatch.setattr(module, "_LOOK", 0.001)
     monkeypatch.setattr(module, "_LOOKS", 3)
+    flusher._calls.put(0.0)
+    flushes.get(timeout=10)
+    flusher._calls.puts = 0
     for _ in range(5):
         until(lambda: not flusher._is_looking)
         flusher.wake_soon()

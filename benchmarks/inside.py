@@ -50,7 +50,8 @@ def _in_turn(work: Work, contender: Contender, steps: int, loops: int) -> dict[s
     by_call = array("q", bytes(8 * calls * steps))
     by_step = array("q", bytes(8 * steps))
     backlogs: list[int] = []
-    log, position = contender.log, 0
+    components = {source: contender.component(source) for source in work.sources}
+    position = 0
     for step in range(steps):
         reports = work.reports(step)
         step_began = _clock()
@@ -60,8 +61,9 @@ def _in_turn(work: Work, contender: Contender, steps: int, loops: int) -> dict[s
         contender.begin_step(step)
         inside = _clock() - ambient_began
         for source, values in reports:
+            component = components[source]
             began = _clock()
-            log(values, step, source)
+            component(values, step)
             spent = _clock() - began
             inside += spent
             by_call[position] = spent

@@ -1,5 +1,6 @@
 """The work that contenders are put to: what components report, how often, and who takes part."""
 
+import functools
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -37,6 +38,12 @@ _BRIDGE = (BridgeInstruments, BridgeLog, Patched)
 _DICTS = (WandbLog, TensorBoard, Mlflow, Neptune, Aim, Trackio, *_BRIDGE, Floor)
 
 
+@functools.cache
+def _keys(source: str, count: int) -> list[str]:
+    """The keys of a component, which are constants in a program."""
+    return [f"{source}/key{number}" for number in range(count)]
+
+
 @dataclass(frozen=True)
 class Work:
     """One workload.
@@ -68,7 +75,7 @@ class Work:
     def reports(self, step: int) -> list[tuple[str, Values]]:
         """What each component reports at a step."""
         return [
-            (source, {f"{source}/key{number}": step + number / 64 for number in range(count)})
+            (source, {key: step + number / 64 for number, key in enumerate(_keys(source, count))})
             for source, count in self.sources.items()
         ]
 

@@ -1,6 +1,6 @@
 """The bridge, by each of its entrances."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +87,10 @@ class BridgeLog(_OnWandb):
     def log(self, values: Values, step: int, source: str) -> None:
         self._log(values, step=step, source=source)
 
+    def component(self, source: str) -> Callable[[Values, int], None]:
+        log = self._log
+        return lambda values, step: log(values, step=step, source=source)
+
 
 class BridgeLogThread(BridgeLog):
     """A thread writes the rows, come what may."""
@@ -119,6 +123,9 @@ class Patched(Contender):
     def log(self, values: Values, step: int, source: str) -> None:
         self._by_source[source](values, step)
 
+    def component(self, source: str) -> Callable[[Values, int], None]:
+        return self._by_source[source]
+
     def finish(self) -> None:
         import wandb
 
@@ -141,8 +148,9 @@ class Patched(Contender):
         return scalars_of(directory, "global_step")
 
 
-def _component(log: Any) -> Any:
+def _component(log: Any) -> Callable[[Values, int], None]:
     """A function with code of its own, as four components have."""
     space: dict[str, Any] = {"log": log}
     exec("def component(values, step): log(values, step=step)", space)
-    return space["component"]
+    made: Callable[[Values, int], None] = space["component"]
+    return made

@@ -1,6 +1,6 @@
 """What every contender can do."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
@@ -37,6 +37,11 @@ class Contender:
     def log(self, values: Values, step: int, source: str) -> None:
         """One component reports its scalars of one step."""
         raise NotImplementedError
+
+    def component(self, source: str) -> Callable[[Values, int], None]:
+        """What a component calls each step: as few calls around the contender's own as can be."""
+        log = self.log
+        return lambda values, step: log(values, step, source)
 
     def finish(self) -> None:
         """Return when everything is durable."""

@@ -1,6 +1,7 @@
 """The bounds: nothing at all, and the least that keeps what it is given."""
 
 import collections
+from collections.abc import Callable
 from pathlib import Path
 
 from .contender import Contender, Values
@@ -27,3 +28,7 @@ class Floor(Contender):
 
     def log(self, values: Values, step: int, source: str) -> None:
         self._entries.append((values, step, source))
+
+    def component(self, source: str) -> Callable[[Values, int], None]:
+        append = self._entries.append
+        return lambda values, step: append((values, step, source))

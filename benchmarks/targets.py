@@ -127,8 +127,8 @@ def _cpu(results: Results) -> Iterator[Verdict]:
             "W1-long",
             BridgeLog,
             0.35,
-            "W&B's own cost of one row instead of four (MERGED), and the merging; up to 50 rows go in one trip "
-            "to its service (what a row is made of: below)",
+            "W&B's own cost of one row instead of four (MERGED), and the merging; up to 50 rows go in one "
+            "trip to its service (what a row is made of: below)",
         ),
         ("W1-long", Patched, 0.40, "the same (MERGED), and four calls told apart"),
         ("W3-long", Patched, 1.00, "W&B writes as many rows, up to 50 of them in one trip to its service"),

@@ -43,7 +43,6 @@ from .settings import Settings
 logger = logging.getLogger("wandb_step_fix")
 
 _MISSING: Any = object()
-_MOST_KEYS = 10_000
 _OURS = ("otel_wandb_bridge.", "wandb.")
 _WANDB = str(Path(wandb.__file__).parent)
 
@@ -51,8 +50,6 @@ _WANDB = str(Path(wandb.__file__).parent)
 _lock = threading.RLock()
 _take_off: list[Callable[[], None]] = globals().get("_take_off", [])
 _settings: Settings | None = globals().get("_settings")
-_known_keys: set[Any] = globals().get("_known_keys", set())
-"""Keys that are text, as far as they were seen: to look them up is cheaper than to look at each."""
 
 
 def patch(settings: Settings) -> None:
@@ -110,7 +107,7 @@ def _replace_log(catching: Hook) -> Callable[[], None]:
     kind: Any = wandb_run.Run
     module: Any = wandb
     original = kind.log
-    by_id, plain, clock, for_wandb, known_keys = ROUTES.by_id, PLAIN, STEP_CLOCK, FOR_WANDB, _known_keys
+    by_id, plain, clock, for_wandb = ROUTES.by_id, PLAIN, STEP_CLOCK, FOR_WANDB
     getframe, thread, now, context = sys._getframe, threading.get_ident, time.time, get_current
 
     @functools.wraps(original)
@@ -137,9 +134,11 @@ def _replace_log(catching: Hook) -> Callable[[], None]:
                     if type(value) is not float and type(value) not in plain:
                         is_plain = False
                         break
-            except TypeError:  # a type that cannot be hashed
-                is_plain = False
-            if known_keys.issuperset(values) or _are_text_keys(values):
+                keys = "".join(values)
+                has_text_keys = keys.isascii() or _is_text(keys)
+            except TypeError:  # a key that is no text, or a type that cannot be hashed
+                has_text_keys, is_plain = _has_text_keys(values), False
+            if has_text_keys:
                 if not is_plain:
                     values = captured(self, values, step)
                 frame = getframe(1)
@@ -199,14 +198,6 @@ def _is_bound(method: Any, function: Any) -> bool:
 
 def _is_of_wandb(function: Any) -> bool:
     return str(getattr(getattr(function, "__code__", None), "co_filename", "")).startswith(_WANDB)
-
-
-def _are_text_keys(data: Mapping[Any, Any]) -> bool:
-    if not _has_text_keys(data):
-        return False
-    if len(_known_keys) < _MOST_KEYS:
-        _known_keys.update(data)
-    return True
 
 
 def _has_text_keys(data: Mapping[Any, Any]) -> bool:

@@ -178,7 +178,7 @@ class Delivery:
                         except Exception:  # once more where it is written by itself, and dealt with there
                             break
                         trip.end_row()
-                        if not goes_on():
+                        if self._traffic.foreign_calls != self._seen_calls or not goes_on():
                             break
             except Exception:
                 self._failures += 1
@@ -246,7 +246,8 @@ class Delivery:
         if not steps:
             return
         self._wrote_here = True
-        self._traffic.may_be_open = False
+        if self._traffic.foreign_calls == self._seen_calls:  # else one may have left a row open after ours
+            self._traffic.may_be_open = False
         self._next = steps[-1] + 1
         self._traffic.wrote(self._next)
         for _ in steps:

@@ -22,6 +22,8 @@ from .shared_count import SharedCount
 _traffic: "weakref.WeakKeyDictionary[Run, Traffic]" = weakref.WeakKeyDictionary()
 FOR_WANDB: dict[int, tuple[Any, bool]] = {}
 """By thread, the values that are on their way to W&B, and whether they are our own (else `log_whole`'s)."""
+_theirs: set[int] = set()
+"""Threads that are in the middle of a foreign call."""
 _lock = threading.Lock()
 
 
@@ -127,11 +129,18 @@ class Traffic:
     @contextmanager
     def theirs(self, *, leaves_open: bool) -> Iterator[None]:
         """Around a foreign call that has come."""
+        thread = threading.get_ident()
+        is_first = thread not in _theirs
         with self.lock:
             self._calls += 1
             self._logged += 1
             with self._elsewhere.held():
-                yield
+                _theirs.add(thread)
+                try:
+                    yield
+                finally:
+                    if is_first:
+                        _theirs.discard(thread)
                 self._elsewhere.add()
             self.may_be_open = leaves_open  # not where W&B has refused the call
 
@@ -235,6 +244,12 @@ def is_for_wandb(values: Any) -> bool:
     return marked is not None and marked[0] is values
 
 
+def is_within_theirs() -> bool:
+    """Whether this thread is in the middle of a call that is not our own."""
+    thread = threading.get_ident()
+    return thread in _theirs or FOR_WANDB.get(thread, (None, True))[1] is False
+
+
 @stays  # it holds the lock that a flush needs
 def _count_and_log(
     call: Callable[..., Any], run: Any, data: Any, step: Any = None, commit: Any = None, **more: Any
@@ -257,6 +272,7 @@ def _after_fork() -> None:
     global _lock
     _lock = threading.Lock()  # a thread that is not there any more may have held it
     FOR_WANDB.clear()
+    _theirs.clear()
     for traffic in list(_traffic.values()):
         traffic.after_fork()
 

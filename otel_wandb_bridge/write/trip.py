@@ -20,6 +20,7 @@ from types import TracebackType
 from typing import Any, Final
 
 from .run import Run
+from .traffic import is_within_theirs
 
 TRIP: Final = 50
 """Rows that W&B's service is sent at once in one trip: most is saved by the first ten."""
@@ -49,8 +50,9 @@ class Trip:
     """A context in which `run.log` of this thread returns before anything is sent; its end sends all of it.
 
     What other threads send meanwhile goes at once, and so does a question to the service (a run's step, say),
-    after what there is to be sent before it. `run.log` may be called with plain values only: media want
-    files to be there when it returns.
+    after what there is to be sent before it. What a finalizer, a signal handler or somebody's wrapper logs in
+    the middle of a row goes after it: W&B would drop the row. `run.log` may be called with plain values only:
+    media want files to be there when it returns.
 
     Args:
         interface: What `interface_of` found.
@@ -67,6 +69,7 @@ class Trip:
         self._asyncer = interface._asyncer
         self._thread = threading.get_ident()
         self._waiting: deque[_Send] = deque()
+        self._theirs: list[_Send] = []
         self._is_sending = False
         self._made = 0
         self._sent = 0
@@ -82,11 +85,13 @@ class Trip:
     ) -> None:
         self._interface._asyncer = self._asyncer
         del self._interface._deliver
+        self._end()
         self._send()
 
     def end_row(self) -> None:
         """What was sent since the last time is a row."""
         self._ends.append(self._made)
+        self._end()
 
     @property
     def arrived(self) -> int:
@@ -97,8 +102,11 @@ class Trip:
         """In place of W&B's own, which has its thread call and await `send`."""
         if self._is_sending or threading.get_ident() != self._thread:
             return self._asyncer.run(send)
-        self._waiting.append(send)
-        self._made += 1
+        if is_within_theirs():
+            self._theirs.append(send)
+        else:
+            self._waiting.append(send)
+            self._made += 1
         return None
 
     def __getattr__(self, name: str) -> Any:
@@ -108,12 +116,18 @@ class Trip:
         deliver = type(self._interface)._deliver
         if threading.get_ident() != self._thread:
             return deliver(self._interface, *args, **kwargs)
+        self._end()
         self._send()
         self._is_sending = True
         try:
             return deliver(self._interface, *args, **kwargs)
         finally:
             self._is_sending = False
+
+    def _end(self) -> None:
+        self._made += len(self._theirs)
+        self._waiting.extend(self._theirs)
+        self._theirs.clear()
 
     def _send(self) -> None:
         if not self._waiting:

@@ -195,6 +195,37 @@ def test_a_row_that_wandb_cannot_take_is_dealt_with_by_itself(writer, run):
     assert [step / 2 for step in range(5)] == [row["loss"] for row in run.rows]
 
 
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize(
+    "how", [{}, {"step": None, "commit": False}, {"step": "next"}, {"step": "next", "commit": True}]
+)
+def test_what_somebody_logs_in_the_middle_of_a_row_costs_none(run, writer, when, how):
+    """A wrapper of `run.log`, a finalizer, a signal handler: W&B has all of it."""
+    log, theirs = run.log, []
+
+    def add():
+        theirs.append(len(theirs))
+        more = {**how, "step": 100 * len(theirs)} if how.get("step") else how
+        run._log({"theirs": theirs[-1]}, **more)
+
+    def logging(data, step=None, commit=None):
+        if when == "before" and data["loss"] % 3 == 0:
+            add()
+        log(data, step=step, commit=commit)
+        if when == "after" and data["loss"] % 3 == 0:
+            add()
+
+    run.log = logging
+    take(writer, *range(20))
+    assert writer.flush()
+    run.finish()
+    assert [step / 2 for step in range(20)] == [row["loss"] for row in run.rows if "loss" in row]
+    assert [*range(20)] == [row["global_step"] for row in run.rows if "loss" in row]
+    assert theirs == [row["theirs"] for row in run.rows if "theirs" in row]
+    assert 20 + len(theirs) == len(run.rows)
+    assert [] == run.dropped
+
+
 def test_a_trip_ends_where_the_flush_is_to_end(writer, run):
     """What was made until then is sent."""
     asked = iter([True, True, False, False])

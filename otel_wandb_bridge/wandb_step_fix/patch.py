@@ -33,6 +33,7 @@ from ..records import PLAIN
 from ..write.axes import watch_definitions
 from ..write.finish import after_init
 from ..write.hooks import Hook, around, hook_of
+from ..write.run import is_within_wandb
 from ..write.traffic import FOR_WANDB, foresee, is_for_wandb
 from .calls import Waiting
 from .capture import captured
@@ -224,7 +225,7 @@ def _catch(
     **more: Any,
 ) -> Any:
     settings = _settings
-    if not more and not is_for_wandb(data):
+    if not more and not is_for_wandb(data) and not is_within_wandb():
         usable, number = _usable(data, step)
         if usable and _is_commit(commit):
             waiting = _waiting(data, number, None if commit is None else bool(commit))

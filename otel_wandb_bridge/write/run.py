@@ -14,6 +14,9 @@ import wandb
 INTERRUPTED = 255
 """The exit code by which W&B marks a run whose program was interrupted (Ctrl-C) as killed."""
 
+WANDB_THREAD = "wandb-AsyncioManager-main"
+"""The name of W&B's own thread (from wandb 0.22.1 on; `tests/write/test_trip.py` fails should it change)."""
+
 _COUNTS_HERE = tuple(map(int, re.findall(r"\d+", wandb.__version__)[:2])) < (0, 28)
 _asking: set[int] = set()
 _modes: "weakref.WeakKeyDictionary[Run, str]" = weakref.WeakKeyDictionary()
@@ -165,6 +168,15 @@ def _first_unread(run: Run) -> int:
 def _after_summary(run: Run) -> int:
     latest = run.summary.get("_step")
     return latest + 1 if isinstance(latest, int) else 0
+
+
+def is_within_wandb() -> bool:
+    """Whether this is the thread in which W&B talks to its service: it waits for nobody.
+
+    The garbage collector may run a finalizer there that logs. W&B refuses the call (`ValueError`); whoever
+    holds a lock of ours may be waiting for this very thread.
+    """
+    return threading.current_thread().name == WANDB_THREAD
 
 
 def is_asking() -> bool:

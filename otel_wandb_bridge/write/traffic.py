@@ -16,7 +16,7 @@ from typing import Any
 
 from ..runtime.uninterrupted import stays
 from .hooks import around
-from .run import Run, has_read_until, is_disabled, is_shared, settled_step
+from .run import Run, has_read_until, is_disabled, is_shared, is_within_wandb, settled_step
 from .shared_count import SharedCount
 
 _traffic: "weakref.WeakKeyDictionary[Run, Traffic]" = weakref.WeakKeyDictionary()
@@ -257,7 +257,7 @@ def _count_and_log(
     if is_own(data):  # within `ours`
         return call(run, data, step=step, commit=commit, **more)
     traffic = _traffic.get(run)
-    if traffic is None:
+    if traffic is None or is_within_wandb():
         return call(run, data, step=step, commit=commit, **more)
     with traffic.theirs(leaves_open=is_left_open(step, commit)):
         return call(run, data, step=step, commit=commit, **more)

@@ -1,6 +1,7 @@
 """A foreign writer never comes between our look at the run's step and our row."""
 
 import functools
+import queue
 import threading
 
 import pytest
@@ -11,6 +12,7 @@ from watched_run import WatchedRun
 from otel_wandb_bridge.ledger import Ledger
 from otel_wandb_bridge.records import Row
 from otel_wandb_bridge.testing import read_rows
+from otel_wandb_bridge.write.run import WANDB_THREAD
 from otel_wandb_bridge.write.traffic import is_for_wandb, is_own, traffic_of
 from otel_wandb_bridge.write.whole_calls import learn_step, log_as_it_is, log_whole
 from otel_wandb_bridge.write.writer import RunWriter
@@ -56,6 +58,23 @@ def test_a_call_that_waited_costs_no_row_of_a_writer_that_was_made_meanwhile(tmp
     rows = read_rows(file)
     assert [0, 2] == [row["global_step"] for row in rows if "loss" in row]
     assert [1, 1] == [row.get("whole") or row.get("as it is") for row in rows if "loss" not in row]
+
+
+def test_a_finalizer_in_the_thread_of_wandb_waits_for_nobody(tmp_path):
+    """Whoever holds the lock may wait for that thread: W&B is to refuse the call, as it does without us."""
+    answers = queue.SimpleQueue()
+    with wandb.init(mode="offline", dir=tmp_path) as run:
+        traffic = traffic_of(run)
+
+        def finalize():
+            run.log({"foreign": 1})
+            answers.put("not kept waiting")
+
+        with traffic.ours():
+            thread = threading.Thread(target=finalize, name=WANDB_THREAD)
+            thread.start()
+            assert "not kept waiting" == answers.get(timeout=30)
+        thread.join()
 
 
 def test_a_foreign_writer_during_a_flush_costs_no_row(tmp_path):

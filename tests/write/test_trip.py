@@ -15,6 +15,7 @@ from watched_run import WatchedRun
 from otel_wandb_bridge.ledger import Ledger
 from otel_wandb_bridge.records import Row
 from otel_wandb_bridge.testing import FakeRun, read_rows
+from otel_wandb_bridge.write.run import WANDB_THREAD
 from otel_wandb_bridge.write.trip import TRIP, TRIP_SAMPLES, Trip, interface_of
 from otel_wandb_bridge.write.writer import RunWriter
 
@@ -110,6 +111,9 @@ def test_wandb_still_has_the_private_names(tmp_path):
     with wandb.init(mode="offline", dir=tmp_path) as run:
         file, interface = run.settings.sync_file, interface_of(run)
         assert interface is not None, "wandb.Run has no _interface with _asyncer and _deliver: write/trip.py"
+        assert WANDB_THREAD in {thread.name for thread in threading.enumerate()}, (
+            "W&B's thread has another name"
+        )
         writer, visits = RunWriter(run, "global_step", Ledger()), []
         asyncer = interface._asyncer
         take(writer, 0)  # which is written by itself

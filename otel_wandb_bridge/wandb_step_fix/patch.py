@@ -31,7 +31,7 @@ from ..record import ambient as contexts
 from ..record.clock import STEP_CLOCK
 from ..records import PLAIN
 from ..write.axes import watch_definitions
-from ..write.finish import after_init
+from ..write.finish import after_init, come_before_wandb
 from ..write.hooks import Hook, around, hook_of
 from ..write.run import is_within_wandb
 from ..write.traffic import FOR_WANDB, foresee, is_for_wandb
@@ -64,9 +64,9 @@ def patch(settings: Settings) -> None:
         _take_off.append(watch_definitions())
         _take_off.append(_replace_log(hook_of(wandb_run.Run, "_log")))
         _take_off.extend(show_what_waits())
-        _take_off.append(after_init(foresee))
+        _take_off.append(after_init(_expect))
         if wandb.run is not None:
-            foresee(wandb.run)
+            _expect(wandb.run)
         ROUTES.is_patched = True
     logger.debug("wandb.log is patched")
 
@@ -79,6 +79,11 @@ def unpatch() -> None:
         ROUTES.is_patched = False
         ROUTES.close(_put_back)
     logger.debug("wandb.log is as it was")
+
+
+def _expect(run: Any) -> None:
+    foresee(run)
+    come_before_wandb()
 
 
 def _put_back() -> None:

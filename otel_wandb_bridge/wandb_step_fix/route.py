@@ -88,17 +88,28 @@ def _new_exporter(run: Any, settings: Settings) -> WandbMetricExporter:
         return WandbMetricExporter(run, **{**settings.options, "journal": ""})
 
 
+def _detected() -> Resource:
+    try:
+        return Resource.create()
+    except RuntimeError:  # the interpreter is about to end, and the SDK detects resources in threads
+        return Resource({})
+
+
 def new_bridge(run: Any, settings: Settings) -> tuple[WandbMetricExporter, Bridge]:
     """A bridge of the drop-in's own for a run, and its exporter.
 
     Raises:
         RunTaken, ValueError: as of `WandbMetricExporter`.
     """
-    exporter = _new_exporter(run, settings)
-    interval = settings.flush_interval * 1e3
     # First, for it takes its time, and a reader's interval begins before it has a provider.
-    resource = Resource.create().merge(run_resource(run))
-    reader = PeriodicExportingMetricReader(exporter, export_interval_millis=interval)
-    # Not the global provider, which a program may set only once, and wants to set by itself.
-    provider = MeterProvider([reader], resource=resource, shutdown_on_exit=False)
+    resource = _detected().merge(run_resource(run))
+    interval = settings.flush_interval * 1e3
+    exporter = _new_exporter(run, settings)
+    try:
+        reader = PeriodicExportingMetricReader(exporter, export_interval_millis=interval)
+        # Not the global provider, which a program may set only once, and wants to set by itself.
+        provider = MeterProvider([reader], resource=resource, shutdown_on_exit=False)
+    except BaseException:
+        exporter.shutdown()  # without a reader, nobody would ever flush it
+        raise
     return exporter, Bridge(provider, reader, exporter, owns_provider=True, interval_millis=interval)

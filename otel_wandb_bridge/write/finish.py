@@ -113,13 +113,20 @@ def _tell_of_all(call: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
 
 
 def _call_and_register(call: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-    global _is_service_known
     run = call(*args, **kwargs)
+    come_before_wandb()
+    return run
+
+
+def come_before_wandb() -> None:
+    """After a `wandb.init`: have what later exit handlers record flushed before W&B's own, which may be new.
+
+    Also where no exporter is there yet: a handler that is registered while handlers run is never called.
+    """
+    global _is_service_known
     if not _is_service_known:
-        # W&B's own exit handler is new. What later handlers record must be flushed before it runs.
         _is_service_known = True
         before_handlers_of_now()
-    return run
 
 
 def _tell(run: Run | None) -> None:

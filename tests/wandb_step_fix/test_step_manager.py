@@ -444,6 +444,23 @@ def test_four_lines_are_enough(run_program):
     assert [2] == off.runs["four"].values("a")
 
 
+def test_a_program_that_logs_in_an_exit_handler_alone_loses_nothing(run_program):
+    """Then there is no exporter yet, and no thread may be started any more (Python 3.12 on)."""
+    program = """
+    import atexit
+
+    patch_wandb_log()
+    wandb.init(project="drop-in", id="last")
+
+    @atexit.register
+    def log():
+        for step in range(20):
+            wandb.log({"a": step}, step=step)
+    """
+    ended = run_program(program).ended_well()
+    assert {step: step for step in range(20)} == ended.runs["last"].by_step("a")
+
+
 # What can be seen
 
 DECISIONS = """

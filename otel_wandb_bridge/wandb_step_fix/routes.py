@@ -88,8 +88,12 @@ class Routes:
                     except RunTaken:  # somebody is in the midst of it; this very thread, in a signal handler
                         if time.monotonic() > began + _TAKEOVER_SECONDS:
                             raise
-        except Exception:
-            logger.exception("wandb.log goes to W&B as it is: there is no bridge for run %r", run)
+        except Exception as error:
+            # From Python 3.12 on no thread can be started then: there is nothing that anybody could mend.
+            is_the_end = isinstance(error, RuntimeError) and "interpreter shutdown" in str(error)
+            level = logging.DEBUG if is_the_end else logging.ERROR
+            text = "wandb.log goes to W&B as it is: there is no bridge for run %r"
+            logger.log(level, text, run, exc_info=True)
         return route
 
     def put(self, run: Any, call: Waiting, settings: Settings) -> bool:

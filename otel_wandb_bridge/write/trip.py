@@ -23,7 +23,7 @@ from .run import Run
 from .traffic import is_within_theirs
 
 TRIP: Final = 50
-"""Rows that W&B's service is sent at once in one trip: most is saved by the first ten."""
+"""Rows that W&B's service is sent in one trip at most: nearly all is saved by the first ten."""
 TRIP_SAMPLES: Final = 500
 """Who else writes to the run waits for as many: some milliseconds."""
 

@@ -1,5 +1,6 @@
 """Who else hands samples to an exporter: what other processes have sent."""
 
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -34,6 +35,8 @@ class Entrances:
         self._after = after
         self._is_shut_down = is_shut_down
         self._entrances: list[Entrance] = []
+        self._gathering = threading.Lock()
+        self._gatherers = 0
 
     def add(self, entrance: Entrance, memory: Memory | None = None) -> None:
         """Make known who else hands samples in, and what is known of the rows of a run that is resumed."""
@@ -80,17 +83,25 @@ class Entrances:
     def gathering(self) -> Iterator[None]:
         """What is handed in meanwhile is committed by the next who takes in: what was recorded here, and is
         collected after it, belongs to the same rows."""
-        self._pipeline.is_gathering = True
+        self._gather(1)
         try:
             yield
         finally:
-            self._pipeline.is_gathering = False
+            self._gather(-1)
+
+    def _gather(self, more: int) -> None:
+        with self._gathering:  # two flushes may do so at once
+            self._gatherers += more
+            self._pipeline.is_gathering = self._gatherers > 0
 
     def forget(self) -> None:
         """In a forked child: what they hold is the parent's to write."""
         for entrance in self._entrances:
             entrance.forget()
         self._entrances.clear()
+        self._gathering = threading.Lock()
+        self._gatherers = 0
+        self._pipeline.is_gathering = False
 
     @property
     def pending(self) -> int:

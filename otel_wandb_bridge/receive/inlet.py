@@ -81,13 +81,14 @@ class Inlet:
         self._ordering = Ordering(reorder)
         self._seen = Seen()
         self._decoder: OtlpDecoder | None = None
-        self._is_closing = False
+        self._is_closing = self._is_ready = False
         self._is_crowded = self._is_failing = False
         self._pid = os.getpid()
         self._memory = None if journal is None else recall(journal, exporter)
         exporter.entrances.add(self, self._memory)
         self._replay()
         self._intake = Intake(self._take, self._settle, max_waiting_bytes)
+        self._is_ready = True
 
     @property
     def pending(self) -> int:
@@ -141,7 +142,8 @@ class Inlet:
 
     def drain(self) -> None:
         """Hand on everything that was accepted by now, and wait for it."""
-        self._intake.drain()
+        if self._is_ready:  # a flush may come while the journal is read
+            self._intake.drain()
 
     def forget(self) -> None:
         """In a forked child: it is the parent's."""

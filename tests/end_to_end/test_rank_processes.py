@@ -157,6 +157,7 @@ import os
 os.environ.update({
     "OTEL_RESOURCE_ATTRIBUTES": "training.rank=0,training.world_size=2,service.name=job",
     "OTEL_WANDB_HOLD": "30", "OTEL_WANDB_REDUCE": "loss=mean|per_rank",
+    "OTEL_PYTHON_DISABLED_INSTRUMENTATIONS": "system_metrics",  # they have no step
     "OTEL_METRICS_EXPORTER": "wandb", "OTEL_TRACES_EXPORTER": "none", "OTEL_LOGS_EXPORTER": "none",
 })
 from opentelemetry.instrumentation.auto_instrumentation import initialize

@@ -5,7 +5,7 @@ The process of these tests writes to a run in memory; `end_to_end/test_writer_pr
 
 import numpy
 import pytest
-from watched_run import WatchedRun
+from watched_run import WatchedRun, numbers, take
 
 from otel_wandb_bridge.ledger import Ledger
 from otel_wandb_bridge.records import Row
@@ -82,15 +82,6 @@ def writer(run, processes):
     made.start_process()
     yield made
     made.close()
-
-
-def take(writer, *steps, **values):
-    for step in steps:
-        writer.take(Row(step, {"loss": step / 2, **values}, 0.0, 1 + len(values)))
-
-
-def numbers(run):
-    return [(row["_step"], row.get("global_step")) for row in run.rows]
 
 
 def test_rows_are_sent_at_once_and_counted(writer, run, processes):

@@ -10,10 +10,9 @@ import numpy
 import pytest
 import wandb
 from hypothesis import given
-from watched_run import WatchedRun
+from watched_run import WatchedRun, numbers, take
 
 from otel_wandb_bridge.ledger import Ledger
-from otel_wandb_bridge.records import Row
 from otel_wandb_bridge.testing import FakeRun, read_rows
 from otel_wandb_bridge.write.run import WANDB_THREAD
 from otel_wandb_bridge.write.trip import TRIP, TRIP_SAMPLES, Trip, interface_of
@@ -95,15 +94,6 @@ def writer(run):
     run.service.trips.clear()
     yield made
     made.close()
-
-
-def take(writer, *steps, **values):
-    for step in steps:
-        writer.take(Row(step, {"loss": step / 2, **values}, 0.0, 1 + len(values)))
-
-
-def numbers(run):
-    return [(row["_step"], row.get("global_step")) for row in run.rows]
 
 
 def test_wandb_still_has_the_private_names(tmp_path):

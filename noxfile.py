@@ -40,7 +40,7 @@ def tests(session: nox.Session, versions: str) -> None:
     session.run("python", "-m", "pytest", "@tests/lowest_leaves_out.txt", *which)
 
 
-@nox.session(python=["3.13t", "3.14t"])
+@nox.session(python=["3.14t"])
 def free_threaded(session: nox.Session) -> None:
     """The same without the interpreter lock, where such a Python is installed."""
     session.install("--editable", ".[test]")

@@ -21,16 +21,14 @@ def call(times: int) -> dict[str, float]:
     """
     from opentelemetry.context import get_current
 
-    from otel_wandb_bridge.records import PLAIN
+    from otel_wandb_bridge.record.packing import OPTIONS, pack
 
     entries: deque[Any] = deque(maxlen=1)
     parts: dict[str, tuple[str, dict[str, Any]]] = {
-        "a copy of the dict": ("values.copy()", {}),
-        "a look at the types of its values": (
-            "for value in values.values():\n if type(value) is not float and type(value) not in plain: break",
-            {"plain": PLAIN},
+        "its values, packed: a copy, and a look at each key and type": (
+            "pack(values, None, options)",
+            {"pack": pack, "options": OPTIONS},
         ),
-        "a look at its keys": ("''.join(values).isascii()", {}),
         "the time, the thread, the function that calls, the context": (
             "now(); thread(); frame(0).f_code; context()",
             {"now": time.time, "thread": threading.get_ident, "frame": sys._getframe, "context": get_current},

@@ -9,19 +9,20 @@ from typing import Any, Protocol
 from opentelemetry.context import get_current
 
 from ..ledger import Ledger
-from ..records import PLAIN, Bundle, Sample
+from ..records import Bundle, Sample
 from . import ambient as contexts
 from .clock import STEP_CLOCK
 from .lane_gauges import LaneGauges
 from .log_calls import NO_KEY, LogCalls
+from .packing import OPTIONS, count_of_values, pack, unpacked
 from .snapshot import taken
 
 _BATCH = 2_000
 _TIME, _VALUES = 1, 2
 
 Entry = tuple[Any, ...]
-"""What waits: a `Reader`, the time of the call (seconds since the epoch), its values by key, and whatever
-else the reader wants to know. A bare tuple, since the thread that logs makes it."""
+"""What waits: a `Reader`, the time of the call (seconds since the epoch), its values by key (a dict, or what
+`pack` made of one), and whatever else the reader wants to know. A bare tuple, as threads that log make it."""
 
 
 class Reader(Protocol):
@@ -89,21 +90,17 @@ class DirectLane:
 
     def log(self, values: Mapping[str, Any], step: Any, source: str | None, priority: Any) -> None:
         """Take `values` as they are now. Never raises: what cannot be used is counted at the next flush."""
-        # In one piece, and with a look at each type instead of `issuperset`: this runs in training threads,
-        # where a call costs as much as all the rest.
+        # In one piece: this runs in training threads, where a call costs as much as all the rest.
         if type(values) is not dict or not (step is None or type(step) is int):
             return self._log_carefully(values, step, source, priority)
-        now: dict[Any, Any] = values.copy()
         try:
-            for value in now.values():
-                if type(value) is not float and type(value) not in PLAIN:
-                    return self._log_carefully(values, step, source, priority)
-        except Exception:  # a type that cannot be hashed
+            now = pack(values, None, OPTIONS)
+        except TypeError:
             return self._log_carefully(values, step, source, priority)
         entries = self.queue
         waiting = len(entries)
         if waiting >= self._bound:
-            return self._shed_values(len(now))
+            return self._shed_values(len(values))
         # What is not said here may be in the context, and looking that up is dear.
         ambient = None
         if step is None or source is None or (priority is None and contexts.priorities_are_said):
@@ -128,7 +125,7 @@ class DirectLane:
         entries = self.queue
         waiting = len(entries)
         if waiting >= self._bound:
-            self._shed_values(len(entry[_VALUES]))
+            self._shed_values(count_of_values(entry[_VALUES]))
             return
         entries.append(entry)
         if waiting >= self.high_water:
@@ -145,11 +142,11 @@ class DirectLane:
 
     def holds(self, keys: Collection[str]) -> bool:
         """Whether a value waits for the next flush under one of these keys."""
-        return any(not entry[_VALUES].keys().isdisjoint(keys) for entry in self.peek())
+        return any(not unpacked(entry[_VALUES]).keys().isdisjoint(keys) for entry in self.peek())
 
     def waiting(self) -> tuple[int, int]:
         """How many values wait for the next flush, and how many were shed since the last."""
-        waiting = sum(len(entry[_VALUES]) for entry in tuple(self.queue))
+        waiting = sum(count_of_values(entry[_VALUES]) for entry in tuple(self.queue))
         return waiting + sum(reader.waiting for reader in self._readers), self._shed
 
     def batches(

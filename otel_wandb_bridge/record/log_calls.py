@@ -10,6 +10,7 @@ from ..ledger import Ledger
 from ..records import Bundle, Sample
 from .ambient import PRIORITY_KEY, SOURCE_KEY, step_of_baggage
 from .clock import ClockState
+from .packing import Packed, count_of_values, unpacked
 from .snapshot import Unusable
 
 NO_KEY = object()
@@ -21,7 +22,7 @@ class _Call(NamedTuple):
 
     reader: "LogCalls"
     time: float
-    values: dict[Any, Any]
+    values: dict[Any, Any] | Packed
     step: Any
     source: str | None
     priority: Any
@@ -49,12 +50,13 @@ class LogCalls:
     def samples(self, entry: tuple[Any, ...], ledger: Ledger) -> Sequence[Sample | Bundle]:
         """The samples of a call."""
         call = _Call._make(entry)
-        ledger.recorded += len(call.values)
+        count = count_of_values(call.values)
+        ledger.recorded += count
         rejected = sum(ledger.rejected.values())
         try:
-            return list(self._samples(call, ledger))
+            return list(self._samples(call, unpacked(call.values), ledger))
         except Exception as error:  # a hostile object; what came of its entry so far is given up with it
-            rest = len(call.values) - (sum(ledger.rejected.values()) - rejected)
+            rest = count - (sum(ledger.rejected.values()) - rejected)
             ledger.reject(
                 "values", "Bridge.log", f"an entry cannot be read ({type(error).__name__})", count=rest
             )
@@ -67,7 +69,7 @@ class LogCalls:
     def clear(self) -> None:
         """Nothing is held back."""
 
-    def _samples(self, entry: _Call, ledger: Ledger) -> Iterable[Sample | Bundle]:
+    def _samples(self, entry: _Call, values: dict[Any, Any], ledger: Ledger) -> Iterable[Sample | Bundle]:
         ambient = entry.context
         source = entry.source
         if source is None and ambient:
@@ -77,17 +79,17 @@ class LogCalls:
             try:
                 step: int | None = parse_step(entry.step)
             except ValueError as error:
-                ledger.reject("step", f"Bridge.log, source {source!r}", str(error), count=len(entry.values))
+                ledger.reject("step", f"Bridge.log, source {source!r}", str(error), count=len(values))
                 return
         else:
             step = step_of_baggage(ambient) if ambient else None
             if step is None:
                 step = entry.clock.step_of(source)
         priority = priority_of(entry.priority, ambient, source, self._priorities, ledger, "Bridge.log")
-        if self._goes_as_a_whole(entry.values):
-            yield Bundle(source, step, entry.values, priority, entry.time)
+        if self._goes_as_a_whole(values, is_packed=values is not entry.values):
+            yield Bundle(source, step, values, priority, entry.time)
             return
-        for key, value in entry.values.items():
+        for key, value in values.items():
             if type(value) is Unusable:
                 ledger.reject("value", f"Bridge.log, key {key!r}", f"it cannot be copied: {value.why}")
             elif isinstance(key, str) and key:
@@ -103,9 +105,11 @@ class LogCalls:
                     "key", f"Bridge.log, source {source!r}", f"a key is a non-empty string; got {key!r}"
                 )
 
-    def _goes_as_a_whole(self, values: Mapping[Any, Any]) -> bool:
+    def _goes_as_a_whole(self, values: Mapping[Any, Any], *, is_packed: bool) -> bool:
         if self._axis is None or self._axis in values or "" in values or not values:
             return False
+        if is_packed:  # its keys are text, and all of it is usable
+            return True
         if Unusable in map(type, values.values()):
             return False
         try:

@@ -25,6 +25,7 @@ from ..reconcile.nested import joined
 from ..record.ambient import SOURCE_KEY, step_of_baggage
 from ..record.clock import ClockState
 from ..record.log_calls import NO_KEY, priority_of
+from ..record.packing import count_of_values, unpacked
 from ..record.snapshot import Unusable
 from ..records import Bundle, Kind, Manner, Sample
 
@@ -52,6 +53,15 @@ class Waiting(NamedTuple):
     clock: ClockState
     source: str | None
     priority: Any
+
+    @classmethod
+    def of(cls, entry: tuple[Any, ...]) -> "Waiting":
+        """The call of an entry of the direct lane, with its values as a dict.
+
+        Raises:
+            ValueError: they cannot be unpacked.
+        """
+        return cls(entry[1], unpacked(entry[2]), *entry[3:])
 
 
 class WandbCalls:
@@ -100,16 +110,17 @@ class WandbCalls:
 
     def samples(self, entry: tuple[Any, ...], ledger: Ledger) -> Iterable[Sample | Bundle]:
         """The values of a call, and of what it ends the wait of."""
-        call = Waiting._make(entry[1:])
         self.calls += 1
         recorded = ledger.recorded
         try:
-            return self._read(call, ledger)
+            return self._read(Waiting.of(entry), ledger)
         except Exception as error:  # a step that is none, a hostile value: the call is given up as a whole
-            ledger.recorded = recorded + len(call.values)
+            call = Waiting._make(entry[1:])
+            count = count_of_values(call.values)
+            ledger.recorded = recorded + count
             reason = "step" if isinstance(error, ValueError) else "values"
             text = str(error) if isinstance(error, ValueError) else f"a call cannot be read: {error!r}"
-            ledger.reject(reason, f"wandb.log, source {call.source!r}", text, count=len(call.values))
+            ledger.reject(reason, f"wandb.log, source {call.source!r}", text, count=count)
             return ()
 
     def settle(self, ledger: Ledger) -> Iterable[Bundle]:

@@ -29,6 +29,7 @@ from wandb.proto.wandb_internal_pb2 import PartialHistoryRequest  # type: ignore
 from ..attributes import LARGEST_STEP
 from ..record import ambient as contexts
 from ..record.clock import STEP_CLOCK
+from ..record.packing import OPTIONS, Packed, pack
 from ..records import PLAIN
 from ..write.axes import watch_definitions
 from ..write.finish import after_init, come_before_wandb
@@ -113,7 +114,7 @@ def _replace_log(catching: Hook) -> Callable[[], None]:
     kind: Any = wandb_run.Run
     module: Any = wandb
     original = kind.log
-    by_id, plain, clock, for_wandb = ROUTES.by_id, PLAIN, STEP_CLOCK, FOR_WANDB
+    by_id, clock, for_wandb, packed, options = ROUTES.by_id, STEP_CLOCK, FOR_WANDB, pack, OPTIONS
     getframe, thread, now, context = sys._getframe, threading.get_ident, time.time, get_current
 
     @functools.wraps(original)
@@ -133,20 +134,13 @@ def _replace_log(catching: Hook) -> Callable[[], None]:
             # Else somebody has wrapped `_log`, and wants to see each call.
             and (kind._log is catching.wrapper or catching.is_on_top())
         ):
-            values = data.copy()
-            is_plain = True
             try:
-                for value in values.values():
-                    if type(value) is not float and type(value) not in plain:
-                        is_plain = False
-                        break
-                keys = "".join(values)
-                has_text_keys = keys.isascii() or _is_text(keys)
-            except TypeError:  # a key that is no text, or a type that cannot be hashed
-                has_text_keys, is_plain = _has_text_keys(values), False
-            if has_text_keys:
-                if not is_plain:
-                    values = captured(self, values, step)
+                values: Packed | dict[str, Any] | None = packed(data, None, options)
+            except TypeError:
+                values = None
+            if values is None:  # out here, lest W&B's errors be shown as the outcome of that one
+                values = _taken(self, data, step)
+            if values is not None:
                 frame = getframe(1)
                 site = frame.f_globals, frame.f_code, thread()
                 # With a step, the context can say no more than who reports.
@@ -206,17 +200,18 @@ def _is_of_wandb(function: Any) -> bool:
     return str(getattr(getattr(function, "__code__", None), "co_filename", "")).startswith(_WANDB)
 
 
+def _taken(run: Any, data: dict[Any, Any], step: int | None) -> dict[str, Any] | None:
+    """A copy that nobody can change; None where W&B would not take its keys."""
+    values = data.copy()
+    if not _has_text_keys(values):
+        return None
+    return values if _are_plain(values) else captured(run, values, step)
+
+
 def _has_text_keys(data: Mapping[Any, Any]) -> bool:
     try:
-        return _is_text("".join(data))
-    except TypeError:
-        return False
-
-
-def _is_text(keys: str) -> bool:
-    try:
-        keys.encode()  # a lone surrogate is no text for W&B
-    except UnicodeEncodeError:
+        "".join(data).encode()  # a lone surrogate is no text for W&B
+    except (TypeError, UnicodeEncodeError):
         return False
     return True
 

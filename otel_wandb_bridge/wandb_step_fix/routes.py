@@ -126,7 +126,7 @@ class Routes:
         """
         with self._gates[route.run].passed():
             for entry in route.lane.take_back(route.calls):
-                call = Waiting._make(entry[1:])
+                call = Waiting.of(entry)
                 # It is still there where this thread is in the middle of closing it.
                 is_gone = self.by_id.get(id(route.run)) is not route
                 may_go_on = is_gone and (call.site is None or self.is_patched)
@@ -251,7 +251,7 @@ class Routes:
         # Before those who made these calls do it themselves: their next ones may not overtake them.
         for entry in route.lane.take_back(route.calls):
             try:
-                self.write(route.run, Waiting._make(entry[1:]))
+                self.write(route.run, Waiting.of(entry))
             except Exception:  # it is raised where the call is made
                 route.lane.put(entry)
                 return

@@ -89,6 +89,13 @@ def odd_scalars():
 
 
 @case
+def bytes_that_are_text():
+    changed = [b"x", "y", 1]
+    values = {"a": b"bytes", "b": changed, "c": {"d": b"z", "e": [[b"x"], {"f": None}]}}
+    return values, changed.clear
+
+
+@case
 def decimals():
     return {"a": decimal.Decimal("1.25")}
 

@@ -82,6 +82,29 @@ def test_media_without_a_step_are_in_a_row(both, key):
     assert shown(native, both.native) == shown(patched, both.patched)
 
 
+def test_bytes_that_are_no_text_cost_no_other_value(run_program):
+    """Of all that W&B refuses, these alone are found out at the flush."""
+    ended = run_program(
+        """
+        patch_wandb_log()
+        run = init("refusing")
+        run.log({"loss": 0.5}, step=0)
+        run.log({"loss": 1.5, "bytes": bytes([255]), "words": "abc"}, step=1)
+        run.log({"loss": 2.5}, step=2)
+        run.finish()
+        report(stats=get_step_manager().get_stats())
+        """
+    )
+    assert 0 == ended.code
+    assert "'bytes'" in ended.err
+    refusing = ended.runs["refusing"]
+    assert {0: 0.5, 1: 1.5, 2: 2.5} == refusing.by_step("loss")
+    assert {1: "abc"} == refusing.by_step("words")
+    assert [] == refusing.values("bytes")
+    stats = ended.facts["stats"]
+    assert (5, 1, 1) == (stats["recorded"], stats["rejected"], stats["dropped_logs"])
+
+
 def test_the_values_of_the_caller_are_left_alone(both):
     """Also the dicts in it, out of which W&B alone takes the charts."""
     assert both.facts["patched leaves the values alone"]

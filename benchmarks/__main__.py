@@ -75,7 +75,7 @@ def _arguments() -> argparse.Namespace:
 
 
 def _round(results: Results, work: Work, number: int, loops: int, quick: bool) -> None:
-    for contender in work.contenders:
+    for contender in work.contenders * work.turns:
         if not is_here(contender) or number >= contender.rounds:
             continue
         _say(f"{work.name}: {contender.name}")

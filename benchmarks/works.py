@@ -58,6 +58,7 @@ class Work:
         skewed: Each component is a thread of its own, some behind others.
         python: The trainer computes for so many seconds a step, in Python.
         rounds: How often at most.
+        turns: How often each contender's turn comes in a round.
         interval: Milliseconds between two flushes.
     """
 
@@ -70,6 +71,7 @@ class Work:
     skewed: bool = False
     python: float = 0.0
     rounds: int = 100
+    turns: int = 1
     interval: int = 2_000
 
     def reports(self, step: int) -> list[tuple[str, Values]]:
@@ -147,13 +149,22 @@ WORKS = {
         ),
         Work("W3", "One call of 20 scalars a step", _DICTS, (2_000, 200), sources={"trainer": 20}),
         Work(
+            "W3-call",
+            "The same, for the call alone",
+            (WandbLog, BridgeLog, Patched, Floor, Nothing),
+            (2_000, 200),
+            sources={"trainer": 20},
+            turns=5,
+        ),
+        Work(
             "W3-paced",
             "The same with 4 ms between steps",
-            (WandbLog, BridgeLog, Patched, Floor),
-            (2_000, 100),
+            (WandbLog, BridgeLog, Patched, Floor, Nothing),
+            (1_000, 100),
             sources={"trainer": 20},
             pause=0.004,
             rounds=3,
+            turns=3,
         ),
         Work(
             "W3-long",

@@ -69,11 +69,10 @@ class DirectLane:
         self.gauges = gauges
         self.on_high_water: Callable[[], None] = lambda: None
         self._bound = bound
-        self.high_water = min(high_water, bound)
-        """How many entries wait when a flush is asked for."""
+        self._high_water = self.room = min(high_water, bound)
         self.queue: deque[Entry] = deque()
-        """What waits. As long as that is less than `high_water`, an entry may be appended here as well as
-        `put` in, which a hot path can do without a call."""
+        """What waits. As long as that is less than `room`, an entry may be appended here as well as `put` in,
+        which a hot path can do without a call."""
         self._lock = Lock()
         self._shed = 0
         self._left_over = 0
@@ -82,7 +81,7 @@ class DirectLane:
 
     def flush_from(self, entries: int) -> None:
         """Ask for a flush from so many waiting entries on."""
-        self.high_water = min(entries, self._bound)
+        self._high_water = self.room = min(entries, self._bound)
 
     def add_reader(self, reader: Reader) -> None:
         """Make known who reads the entries that are `put` in."""
@@ -97,17 +96,15 @@ class DirectLane:
             now = pack(values, None, OPTIONS)
         except TypeError:
             return self._log_carefully(values, step, source, priority)
-        entries = self.queue
-        waiting = len(entries)
-        if waiting >= self._bound:
-            return self._shed_values(len(values))
         # What is not said here may be in the context, and looking that up is dear.
         ambient = None
         if step is None or source is None or (priority is None and contexts.priorities_are_said):
             ambient = get_current()
-        entries.append((self._log_calls, time(), now, step, source, priority, ambient, STEP_CLOCK.state))
-        if waiting >= self.high_water:
-            self.on_high_water()
+        entry = (self._log_calls, time(), now, step, source, priority, ambient, STEP_CLOCK.state)
+        if len(self.queue) < self.room:
+            self.queue.append(entry)
+        else:
+            self.put(entry)
         return None
 
     def before_next_log(self, call: Callable[[], None]) -> None:
@@ -122,13 +119,15 @@ class DirectLane:
 
     def put(self, entry: Entry) -> None:
         """Take in an entry whose reader is known. Never raises."""
-        entries = self.queue
-        waiting = len(entries)
+        waiting = len(self.queue)
         if waiting >= self._bound:
-            self._shed_values(count_of_values(entry[_VALUES]))
+            with self._lock:
+                self._shed += count_of_values(entry[_VALUES])
             return
-        entries.append(entry)
-        if waiting >= self.high_water:
+        self.queue.append(entry)
+        if waiting >= self.room:
+            # Once is enough until then. In this order: the flush that is asked for makes an end of it.
+            self.room = self._bound
             self.on_high_water()
 
     @property
@@ -185,6 +184,7 @@ class DirectLane:
                     yield self._shown(batch, by_time=is_ours or Bundle not in map(type, batch))
         finally:
             self._left_over = max(left, 0)
+            self.room = self._high_water
         if everything:
             settled = [sample for reader in self._readers for sample in reader.settle(ledger)]
             if settled:
@@ -222,6 +222,7 @@ class DirectLane:
     def clear(self) -> None:
         """Forget what waits: in a forked child it is the parent's to write."""
         self.queue.clear()
+        self.room = self._high_water
         self._lock = Lock()
         self._shed = 0
         self._left_over = 0
@@ -229,10 +230,6 @@ class DirectLane:
             reader.clear()
         if self.gauges is not None:
             self.gauges.after_fork()
-
-    def _shed_values(self, count: int) -> None:
-        with self._lock:
-            self._shed += count
 
     def _shown(self, batch: list[Sample | Bundle], *, by_time: bool) -> list[Sample | Bundle]:
         if by_time:  # calls of `wandb.log` stay in their order, whatever the wall clock says

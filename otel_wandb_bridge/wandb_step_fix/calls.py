@@ -23,7 +23,7 @@ from ..attributes import LARGEST_STEP, parse_step
 from ..ledger import Ledger
 from ..reconcile.nested import joined
 from ..record.ambient import SOURCE_KEY, step_of_baggage
-from ..record.clock import ClockState
+from ..record.clock import NO_STEP, ClockState
 from ..record.log_calls import NO_KEY, priority_of
 from ..record.packing import count_of_values, unpacked
 from ..record.snapshot import Unusable
@@ -32,27 +32,22 @@ from ..records import Bundle, Kind, Manner, Sample
 logger = logging.getLogger("wandb_step_fix")
 
 
-class Site(NamedTuple):
-    """Where a call stands in the program."""
-
-    variables: dict[str, Any]
-    """Those of its module."""
-    code: CodeType
-    thread: int
-
-
 class Waiting(NamedTuple):
-    """What is known of a call. In the direct lane it is a bare tuple, after its reader."""
+    """What is known of a call. In the direct lane it is a bare tuple after its reader, as short as can be."""
 
     time: float
     values: dict[Any, Any]
     step: Any
     commit: bool | None
-    site: tuple[Any, ...] | None
-    context: Context | None
-    clock: ClockState
-    source: str | None
-    priority: Any
+    code: CodeType | None
+    """Of the function that makes it; None: it says itself who reports (`safe_wandb_log`)."""
+    variables: dict[str, Any] | None
+    """Those of its module."""
+    thread: int
+    context: Context | None = None
+    clock: ClockState = NO_STEP
+    source: str | None = None
+    priority: Any = None
 
     @classmethod
     def of(cls, entry: tuple[Any, ...]) -> "Waiting":
@@ -62,6 +57,11 @@ class Waiting(NamedTuple):
             ValueError: they cannot be unpacked.
         """
         return cls(entry[1], unpacked(entry[2]), *entry[3:])
+
+    @property
+    def is_caught(self) -> bool:
+        """Whether it is one of `wandb.log`."""
+        return self.code is not None
 
 
 class WandbCalls:
@@ -99,7 +99,7 @@ class WandbCalls:
         count = self._count
         for entry in entries:
             if entry[0] is self:
-                call = Waiting._make(entry[1:])
+                call = Waiting(*entry[1:])
                 count = _counted(count, call.step, call.commit)
         return count
 
@@ -115,7 +115,7 @@ class WandbCalls:
         try:
             return self._read(Waiting.of(entry), ledger)
         except Exception as error:  # a step that is none, a hostile value: the call is given up as a whole
-            call = Waiting._make(entry[1:])
+            call = Waiting(*entry[1:])
             count = count_of_values(call.values)
             ledger.recorded = recorded + count
             reason = "step" if isinstance(error, ValueError) else "values"
@@ -134,13 +134,13 @@ class WandbCalls:
     def _read(self, call: Waiting, ledger: Ledger) -> list[Bundle]:
         source, step, reason = self._source_and_step(call)
         # What `wandb.log` itself has taken has text keys, and values of which there is a copy.
-        values = call.values if call.site is not None else self._usable(call.values, source, ledger)
+        values = call.values if call.is_caught else self._usable(call.values, source, ledger)
         priority = priority_of(call.priority, call.context, source, self._priorities, ledger, "wandb.log")
         bundle = Bundle(source, step, values, priority, call.time)
         if call.step is not None and step is not None:
             sealed = self._sealed(ledger)
             # `safe_wandb_log` says a priority: that decides.
-            bundle.manner = Manner.JOINS if call.site is None else self._manner(step, call.commit)
+            bundle.manner = self._manner(step, call.commit) if call.is_caught else Manner.JOINS
             self._move(step)
             return sealed + self._out(bundle, reason, ledger)
         sealed = []
@@ -167,7 +167,7 @@ class WandbCalls:
             return sealed
         self._count = _counted(self._count, None, call.commit)
         self._place(bundle)
-        if call.site is None and bundle.manner is Manner.RIDES:
+        if not call.is_caught and bundle.manner is Manner.RIDES:
             bundle.manner = Manner.JOINS
         return sealed + self._out(bundle, reason, ledger)
 
@@ -234,17 +234,16 @@ class WandbCalls:
         return said or self._function(call), None, "no step is known"
 
     def _function(self, call: Waiting) -> str:
-        if call.site is None:
+        if call.code is None:
             return "default"
-        site = Site._make(call.site)
-        name = getattr(site.code, "co_qualname", site.code.co_name)  # qualified from Python 3.11 on
-        module = str(site.variables.get("__name__", "?"))
+        name = getattr(call.code, "co_qualname", call.code.co_name)  # qualified from Python 3.11 on
+        module = str((call.variables or {}).get("__name__", "?"))
         source = module if name == "<module>" else f"{module}.{name}"
         # Identifiers of threads are used again when these have ended, so the list stays short.
         threads = self._threads.setdefault(source, [])
-        if site.thread not in threads:
-            threads.append(site.thread)
-        number = threads.index(site.thread)
+        if call.thread not in threads:
+            threads.append(call.thread)
+        number = threads.index(call.thread)
         return f"{source}#{number + 1}" if number else source
 
     def _manner(self, step: int, commit: bool | None) -> Manner:

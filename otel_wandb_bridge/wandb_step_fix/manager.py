@@ -78,7 +78,9 @@ class WandBStepManager:
         now, ambient, source = time.time(), get_current(), text_of(source)
         _send(
             self.settings,
-            Waiting(now, values, taken(step), commit, None, ambient, STEP_CLOCK.state, source, priority),
+            Waiting(
+                now, values, taken(step), commit, None, None, 0, ambient, STEP_CLOCK.state, source, priority
+            ),
         )
 
     def get_stats(self) -> dict[str, int]:

@@ -18,7 +18,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from types import CodeType, FrameType, MethodType
+from types import FrameType, MethodType
 from typing import Any
 
 import wandb
@@ -99,10 +99,6 @@ def is_patched() -> bool:
     return bool(_take_off)
 
 
-def _site(frame: FrameType) -> tuple[dict[str, Any], CodeType, int]:
-    return frame.f_globals, frame.f_code, threading.get_ident()
-
-
 def _are_plain(values: Mapping[str, Any]) -> bool:
     try:
         return PLAIN.issuperset({*map(type, values.values())})
@@ -114,7 +110,8 @@ def _replace_log(catching: Hook) -> Callable[[], None]:
     kind: Any = wandb_run.Run
     module: Any = wandb
     original = kind.log
-    by_id, clock, for_wandb, packed, options = ROUTES.by_id, STEP_CLOCK, FOR_WANDB, pack, OPTIONS
+    by_run, clock, for_wandb, packed, options = ROUTES.by_run, STEP_CLOCK, FOR_WANDB, pack, OPTIONS
+    catcher = catching.wrapper
     getframe, thread, now, context = sys._getframe, threading.get_ident, time.time, get_current
 
     @functools.wraps(original)
@@ -123,7 +120,7 @@ def _replace_log(catching: Hook) -> Callable[[], None]:
     ) -> Any:
         if for_wandb and is_for_wandb(data):
             return original(self, data, step=step, commit=commit)
-        route = by_id.get(id(self))
+        route = by_run.get(self)
         # In one piece: this runs in training threads, where a call costs as much as all the rest.
         if (
             route is not None
@@ -132,7 +129,7 @@ def _replace_log(catching: Hook) -> Callable[[], None]:
             and (commit is None or commit is True or commit is False)
             and not (args or more)
             # Else somebody has wrapped `_log`, and wants to see each call.
-            and (kind._log is catching.wrapper or catching.is_on_top())
+            and (kind._log is catcher or catching.is_on_top())
         ):
             try:
                 values: Packed | dict[str, Any] | None = packed(data, None, options)
@@ -142,12 +139,13 @@ def _replace_log(catching: Hook) -> Callable[[], None]:
                 values = _taken(self, data, step)
             if values is not None:
                 frame = getframe(1)
-                site = frame.f_globals, frame.f_code, thread()
+                code, variables = frame.f_code, frame.f_globals
+                entry: tuple[Any, ...] = (route.calls, now(), values, step, commit, code, variables, thread())
                 # With a step, the context can say no more than who reports.
-                ambient = context() if step is None or contexts.names_are_said else None
+                if step is None or contexts.names_are_said:
+                    entry += context(), clock.state
                 lane = route.lane
-                entry = (route.calls, now(), values, step, commit, site, ambient, clock.state, None, None)
-                if len(lane.queue) < lane.high_water:
+                if len(lane.queue) < lane.room:
                     lane.queue.append(entry)
                 else:
                     lane.put(entry)
@@ -240,17 +238,9 @@ def _catch(
 
 
 def _waiting(data: Any, step: int | None, commit: bool | None) -> Waiting:
-    return Waiting(
-        time.time(),
-        data,
-        step,
-        commit,
-        _site(_caller(sys._getframe(2))),
-        get_current(),
-        STEP_CLOCK.state,
-        None,
-        None,
-    )
+    frame = _caller(sys._getframe(2))
+    made_by = frame.f_code, frame.f_globals, threading.get_ident()
+    return Waiting(time.time(), data, step, commit, *made_by, get_current(), STEP_CLOCK.state)
 
 
 def _usable(data: Any, step: Any) -> tuple[bool, int | None]:

@@ -34,12 +34,12 @@ def counts_of(stats: Stats) -> dict[str, int]:
 class Routes:
     """The routes of all runs of this process, each made at the first call.
 
-    Thread-safety: safe from any thread; looking one up in `by_id` needs no lock.
+    Thread-safety: safe from any thread; looking one up in `by_run` needs no lock.
     """
 
     def __init__(self) -> None:
-        self.by_id: dict[int, Route] = {}
-        """By `id(run)`; a route keeps its run alive until it finishes."""
+        self.by_run: dict[Any, Route] = {}
+        """Each run is kept alive until it finishes."""
         self._counts: Counter[str] = Counter()
         """Those of all exporters and routes so far."""
         self._counted: weakref.WeakKeyDictionary[WandbMetricExporter, Counter[str]] = (
@@ -66,7 +66,7 @@ class Routes:
             settings: For a route that has to be made.
             is_caught: For a call that was caught; once none are caught any more, no route is made for it.
         """
-        route = self.by_id.get(id(run))
+        route = self.by_run.get(run)
         if route is not None:
             return route
         gate = self._gates.get(run)
@@ -84,7 +84,7 @@ class Routes:
                     if is_caught and not self.is_patched:
                         return None
                     try:
-                        route = self.by_id.get(id(run)) or self._new_route(run, exporter, settings)
+                        route = self.by_run.get(run) or self._new_route(run, exporter, settings)
                     except RunTaken:  # somebody is in the midst of it; this very thread, in a signal handler
                         if time.monotonic() > began + _TAKEOVER_SECONDS:
                             raise
@@ -109,14 +109,14 @@ class Routes:
                     immediate = self.immediate.setdefault(id(run), Immediate(run, settings.options))
             immediate.write((immediate.calls, *call._replace(commit=True)))
             return True
-        route = self.route(run, settings, is_caught=call.site is not None)
+        route = self.route(run, settings, is_caught=call.is_caught)
         if route is not None:
             route.put(call, self.rescue)
         return route is not None
 
     def is_ending(self, run: Any) -> bool:
         """Whether a run that had a route is about to finish: its calls are for W&B alone."""
-        return id(run) not in self.by_id and run in self._ending
+        return run not in self.by_run and run in self._ending
 
     def rescue(self, route: Route) -> None:
         """Send calls that came too late for a route on another way: through its successor, or to W&B itself.
@@ -128,8 +128,8 @@ class Routes:
             for entry in route.lane.take_back(route.calls):
                 call = Waiting.of(entry)
                 # It is still there where this thread is in the middle of closing it.
-                is_gone = self.by_id.get(id(route.run)) is not route
-                may_go_on = is_gone and (call.site is None or self.is_patched)
+                is_gone = self.by_run.get(route.run) is not route
+                may_go_on = is_gone and (self.is_patched or not call.is_caught)
                 if not (may_go_on and self.put(route.run, call, route.settings)):
                     self.write(route.run, call)
 
@@ -152,7 +152,7 @@ class Routes:
         Calls that come meanwhile are held back, and go to W&B afterwards.
         """
         with self._lock:
-            routes = list(self.by_id.values())
+            routes = list(self.by_run.values())
         with ExitStack() as closed:
             for route in routes:
                 closed.enter_context(self._gates[route.run].passed())
@@ -167,7 +167,7 @@ class Routes:
     def flush(self, timeout: float) -> bool:
         """Write what waits, of all runs; whether all of it was written within `timeout` seconds."""
         end = time.monotonic() + timeout
-        exporters = [route.exporter for route in list(self.by_id.values()) if not route.is_closed]
+        exporters = [route.exporter for route in list(self.by_run.values()) if not route.is_closed]
         flushed = [each.flush_everything(max(0.0, end - time.monotonic()) * 1e3) for each in exporters]
         return all(flushed)
 
@@ -176,7 +176,7 @@ class Routes:
         with self._lock:
             self._count()
             total = Counter(self._counts)
-            routes = [*self.by_id.values(), *self._closed]
+            routes = [*self.by_run.values(), *self._closed]
             immediate = list(self.immediate.values())
         total.update(total_logs=sum(route.total_logs() for route in routes))
         for each in immediate:
@@ -191,7 +191,7 @@ class Routes:
     def after_fork(self) -> None:
         """In a forked child: these runs are the parent's."""
         self._lock = threading.RLock()
-        self.by_id.clear()
+        self.by_run.clear()
         self._counts.clear()
         self._counted.clear()
         self._closed.clear()
@@ -210,7 +210,7 @@ class Routes:
             # First of all: what is logged while the exporters write a last time would come too late for them.
             self._take_off = before_finish(self._on_finish, first=True)
         self._gates.setdefault(run, Gate(exporter.options.step_metric))
-        self.by_id[id(run)] = route
+        self.by_run[run] = route
         logger.debug(
             "run %s: %s", getattr(run, "id", run), "a bridge of its own" if bridge else "it has a bridge"
         )
@@ -219,13 +219,13 @@ class Routes:
     @contextmanager
     def _giving_way(self, run: Any) -> Iterator[None]:
         with self._gates[run].passed():
-            route = self.by_id.get(id(run))
+            route = self.by_run.get(run)
             if route is not None:
                 self._end(route, has_successor=True)
             yield
 
     def _on_finish(self, run: Any) -> None:
-        for route in list(self.by_id.values()):
+        for route in list(self.by_run.values()):
             if run is None or route.run is run:
                 self._ending.add(route.run)
                 self._end(route)
@@ -240,7 +240,7 @@ class Routes:
                 if not has_successor:
                     self._write_the_last(route)
             finally:
-                del self.by_id[id(route.run)]
+                del self.by_run[route.run]
                 self._closed.append(route)
             if not has_successor:
                 self._write_the_last(route)
@@ -258,7 +258,7 @@ class Routes:
 
     def _count(self) -> None:
         written = [route for route in self._closed if route.is_written()]
-        for exporter in {route.exporter for route in (*self.by_id.values(), *self._closed)}:
+        for exporter in {route.exporter for route in (*self.by_run.values(), *self._closed)}:
             counts = Counter(counts_of(exporter.stats()))
             self._counts.update(counts)
             self._counts.subtract(self._counted.get(exporter, {}))

@@ -16,7 +16,7 @@ from ..write.run import is_asking, is_disabled, is_shared
 from .route import Route
 from .routes import ROUTES
 
-_by_id = ROUTES.by_id
+_by_run = ROUTES.by_run
 
 
 def show_what_waits() -> list[Callable[[], None]]:
@@ -35,7 +35,7 @@ def _replace_step() -> Callable[[], None]:
     original = vars(kind)["step"]
 
     def step(run: Any) -> Any:
-        route = _by_id.get(id(run))
+        route = _by_run.get(run)
         if route is None or route.is_closed or is_asking() or is_disabled(run) or is_shared(run):
             return original.fget(run)
         return route.step()
@@ -86,7 +86,7 @@ def _route_of(summary: Any) -> Route | None:
     # What stands below the top of a summary is reached by reading its key first.
     if type(summary) is not Summary:
         return None
-    for route in tuple(_by_id.values()):
+    for route in tuple(_by_run.values()):
         if getattr(route.run, "summary", None) is summary:
             return None if route.is_closed or route.exporter.committing.is_flushing_here() else route
     return None

@@ -311,12 +311,48 @@ def test_a_full_lane_sheds_and_counts_the_values(caplog):
 
 
 def test_the_high_water_mark_is_said():
-    """So that the lane is emptied before the interval is over."""
+    """So that the lane is emptied before the interval is over; once, until it has been."""
     logger, calls = Logger(high_water=2), []
-    logger.lane.on_high_water = lambda: calls.append(1)
-    for _ in range(4):
+    logger.lane.on_high_water = lambda: calls.append(logger.lane.entries)
+    for _ in range(5):
         logger.log({"a": 1})
-    assert [1, 1] == calls
+    assert [3] == calls
+    assert 5 == len(logger.samples())
+    for _ in range(5):
+        logger.log({"a": 1})
+    assert [3, 3] == calls
+
+
+def test_the_high_water_mark_is_said_again_for_what_a_flush_has_left(wall_clock):
+    logger, calls = Logger(high_water=2), []
+    logger.lane.on_high_water = lambda: calls.append(logger.lane.entries)
+    for _ in range(3):
+        logger.log({"a": 1})
+    logger.samples(until=wall_clock.now - 1.0)
+    logger.log({"a": 1})
+    assert [3, 4] == calls
+
+
+def test_a_flush_that_comes_while_one_is_asked_for_is_one_that_was_asked_for():
+    """Whatever the moment: when a flush is over, the next call that finds the lane full asks anew."""
+    logger, calls = Logger(high_water=2), []
+
+    def flush_at_once():
+        calls.append(logger.lane.entries)
+        logger.samples()
+
+    logger.lane.on_high_water = flush_at_once
+    for _ in range(9):
+        logger.log({"a": 1})
+    assert [3, 3, 3] == calls
+
+
+def test_a_full_lane_sheds_though_a_flush_was_asked_for():
+    logger, calls = Logger(high_water=2, bound=4), []
+    logger.lane.on_high_water = lambda: calls.append(1)
+    for _ in range(9):
+        logger.log({"a": 1})
+    assert ([1], (4, 5)) == (calls, logger.lane.waiting())
 
 
 def test_what_is_later_stays(logger, wall_clock):

@@ -60,9 +60,9 @@ class Program:
     ):
         """A call of `wandb.log` in a function and a thread."""
         self.time += 1.0
-        site = None if by is None else ({"__name__": by.__module__}, by.__code__, thread)
+        site = (None, None, 0) if by is None else (by.__code__, {"__name__": by.__module__}, thread)
         said = ambient or context.Context()
-        entry = (self.calls, self.time, dict(values), step, commit, site, said, clock, source, priority)
+        entry = (self.calls, self.time, dict(values), step, commit, *site, said, clock, source, priority)
         self.reconciler.add(self.calls.samples(entry, self.ledger), self.now)
         return self
 

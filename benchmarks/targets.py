@@ -153,9 +153,16 @@ def _caller(results: Results) -> Iterator[Verdict]:
             median,
             "both less what an empty call takes to measure; what a patched call is made of is below; of the "
             f"means the ratio is {mean:.4f}, but even a bare `deque.append` takes {floor:.1f} times its "
-            "median in the mean on this machine",
+            f"median in the mean on this machine{_cold(results)}",
             ".4f",
         )
+
+
+def _cold(results: Results) -> str:
+    if not results.has("ten-a-second", Patched, WandbLog):
+        return ""
+    ratio = results.ratio("ten-a-second", Patched, WandbLog, "step p50")
+    return f"; at ten steps a second nothing is in the processor's caches: four calls are {ratio:.3f} there"
 
 
 def _beyond_nothing(results: Results, work: str, contender: type[Contender], figure: str) -> float:

@@ -150,7 +150,7 @@ WORKS = {
         Work("W3", "One call of 20 scalars a step", _DICTS, (2_000, 200), sources={"trainer": 20}),
         Work(
             "W3-call",
-            "The same, for the call alone",
+            "The same for the call alone, five times a round",
             (WandbLog, BridgeLog, Patched, Floor, Nothing),
             (2_000, 200),
             sources={"trainer": 20},
@@ -158,7 +158,7 @@ WORKS = {
         ),
         Work(
             "W3-paced",
-            "The same with 4 ms between steps",
+            "The same with 4 ms between steps, three times a round",
             (WandbLog, BridgeLog, Patched, Floor, Nothing),
             (1_000, 100),
             sources={"trainer": 20},

@@ -69,7 +69,8 @@ class DirectLane:
         self.gauges = gauges
         self.on_high_water: Callable[[], None] = lambda: None
         self._bound = bound
-        self._high_water = self.room = min(high_water, bound)
+        self._quiet = self.room = min(high_water, bound) - 1
+        self._is_emptied = False
         self.queue: deque[Entry] = deque()
         """What waits. As long as that is less than `room`, an entry may be appended here as well as `put` in,
         which a hot path can do without a call."""
@@ -81,7 +82,7 @@ class DirectLane:
 
     def flush_from(self, entries: int) -> None:
         """Ask for a flush from so many waiting entries on."""
-        self._high_water = self.room = min(entries, self._bound)
+        self._quiet = self.room = min(entries, self._bound) - 1
 
     def add_reader(self, reader: Reader) -> None:
         """Make known who reads the entries that are `put` in."""
@@ -126,9 +127,7 @@ class DirectLane:
             return
         self.queue.append(entry)
         if waiting >= self.room:
-            # Once is enough until then. In this order: the flush that is asked for makes an end of it.
-            self.room = self._bound
-            self.on_high_water()
+            self._ask_for_flush()
 
     @property
     def entries(self) -> int:
@@ -184,7 +183,8 @@ class DirectLane:
                     yield self._shown(batch, by_time=is_ours or Bundle not in map(type, batch))
         finally:
             self._left_over = max(left, 0)
-            self.room = self._high_water
+            self._is_emptied = True
+            self.room = self._quiet
         if everything:
             settled = [sample for reader in self._readers for sample in reader.settle(ledger)]
             if settled:
@@ -216,13 +216,16 @@ class DirectLane:
 
     def after_flush(self) -> None:
         """To be called when a flush is over and its locks are free."""
+        is_emptied, self._is_emptied = self._is_emptied, False
+        if is_emptied and len(self.queue) > self._quiet:  # what came meanwhile has asked for nothing
+            self._ask_for_flush()
         if self.gauges is not None:
             self.gauges.create()
 
     def clear(self) -> None:
         """Forget what waits: in a forked child it is the parent's to write."""
         self.queue.clear()
-        self.room = self._high_water
+        self.room = self._quiet
         self._lock = Lock()
         self._shed = 0
         self._left_over = 0
@@ -230,6 +233,11 @@ class DirectLane:
             reader.clear()
         if self.gauges is not None:
             self.gauges.after_fork()
+
+    def _ask_for_flush(self) -> None:
+        # Once is enough until it has come. In this order: it is what makes an end of that.
+        self.room = self._bound
+        self.on_high_water()
 
     def _shown(self, batch: list[Sample | Bundle], *, by_time: bool) -> list[Sample | Bundle]:
         if by_time:  # calls of `wandb.log` stay in their order, whatever the wall clock says

@@ -53,7 +53,7 @@ def unpacked(values: Mapping[Any, Any] | Packed) -> Any:
     Raises:
         ValueError: it is not of `pack`.
     """
-    return ormsgpack.unpackb(values) if type(values) is bytes else values
+    return ormsgpack.unpackb(values, ext_hook=ormsgpack.Ext) if type(values) is bytes else values
 
 
 def count_of_values(values: Mapping[Any, Any] | Packed) -> int:

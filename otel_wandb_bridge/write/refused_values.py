@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-_ABOUT_A_VALUE = (TypeError, ValueError, AttributeError, LookupError, FileNotFoundError)
+_ABOUT_A_VALUE = (TypeError, ValueError, AttributeError, LookupError, FileNotFoundError, RecursionError)
 """What W&B raises for a value that it cannot take, as opposed to a service that does not answer."""
 
 

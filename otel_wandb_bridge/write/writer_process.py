@@ -135,7 +135,10 @@ class WriterProcess:
 
 def can_cross(values: Mapping[str, Any]) -> bool:
     """Whether values can be sent: plain ones, and containers of these. Media are bound to files here."""
-    return PLAIN.issuperset(map(type, values.values())) or all(map(_is_plain, values.values()))
+    try:
+        return PLAIN.issuperset(map(type, values.values())) or all(map(_is_plain, values.values()))
+    except RecursionError:  # lists in lists: W&B can take it, or says that it cannot
+        return False
 
 
 def crossing(values: dict[str, Any]) -> dict[str, Any]:

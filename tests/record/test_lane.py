@@ -316,25 +316,42 @@ def test_the_high_water_mark_is_said():
     logger.lane.on_high_water = lambda: calls.append(logger.lane.entries)
     for _ in range(5):
         logger.log({"a": 1})
-    assert [3] == calls
+    assert [2] == calls
     assert 5 == len(logger.samples())
     for _ in range(5):
         logger.log({"a": 1})
-    assert [3, 3] == calls
+    assert [2, 2] == calls
 
 
-def test_the_high_water_mark_is_said_again_for_what_a_flush_has_left(wall_clock):
+def test_what_a_flush_has_left_asks_for_the_next_one(wall_clock):
+    """Nobody may log again for a long while."""
     logger, calls = Logger(high_water=2), []
     logger.lane.on_high_water = lambda: calls.append(logger.lane.entries)
     for _ in range(3):
         logger.log({"a": 1})
     logger.samples(until=wall_clock.now - 1.0)
+    assert [2, 3] == calls
     logger.log({"a": 1})
-    assert [3, 4] == calls
+    assert [2, 3] == calls
 
 
-def test_a_flush_that_comes_while_one_is_asked_for_is_one_that_was_asked_for():
-    """Whatever the moment: when a flush is over, the next call that finds the lane full asks anew."""
+def test_a_burst_in_the_middle_of_a_flush_asks_for_the_next_one():
+    logger, calls = Logger(high_water=2), []
+    logger.lane.on_high_water = lambda: calls.append(logger.lane.entries)
+    logger.log({"a": 1})
+    flush = logger.lane.batches(logger.ledger, None)
+    next(flush)
+    for _ in range(5):
+        logger.log({"a": 1})
+    assert [] == list(flush)
+    logger.lane.after_flush()
+    assert [2, 5] == calls
+    assert 5 == len(logger.samples())
+    assert [2, 5] == calls
+
+
+def test_a_flush_that_is_over_before_it_is_asked_for_counts():
+    """Whatever the moment: the next call that finds the lane full asks anew."""
     logger, calls = Logger(high_water=2), []
 
     def flush_at_once():
@@ -344,7 +361,7 @@ def test_a_flush_that_comes_while_one_is_asked_for_is_one_that_was_asked_for():
     logger.lane.on_high_water = flush_at_once
     for _ in range(9):
         logger.log({"a": 1})
-    assert [3, 3, 3] == calls
+    assert [2, 2, 2, 2] == calls
 
 
 def test_a_full_lane_sheds_though_a_flush_was_asked_for():

@@ -12,6 +12,7 @@ import uuid
 from struct import pack as packed_double
 
 import numpy as np
+import ormsgpack
 import pytest
 import wandb
 from hypothesis import given
@@ -164,6 +165,11 @@ def test_what_is_far_too_deep_is_refused():
 @pytest.mark.parametrize("value", [b"bytes", bytearray(b"bytes"), memoryview(b"bytes")])
 def test_bytes_come_back_as_bytes(value):
     assert unpacked(packed({"a": value})) == {"a": b"bytes"}
+
+
+def test_an_extension_type_is_for_wandb_to_refuse():
+    values = unpacked(packed({"a": ormsgpack.Ext(1, b"x"), "b": 1}))
+    assert (ormsgpack.Ext, 1) == (type(values["a"]), values["b"])
 
 
 def test_a_dict_that_was_not_packed_is_itself():

@@ -82,6 +82,25 @@ def test_media_without_a_step_are_in_a_row(both, key):
     assert shown(native, both.native) == shown(patched, both.patched)
 
 
+def test_lists_in_lists_cost_no_other_value(run_program):
+    """However deep; whether W&B takes them depends on how deep it is called itself."""
+    ended = run_program(
+        """
+        patch_wandb_log()
+        run = init("deep")
+        nested = 1
+        for _ in range(500):
+            nested = [nested]
+        run.log({"loss": 0.5}, step=0)
+        run.log({"loss": 1.5, "nested": nested}, step=1)
+        run.log({"loss": 2.5}, step=2)
+        run.finish()
+        """
+    )
+    assert 0 == ended.code
+    assert {0: 0.5, 1: 1.5, 2: 2.5} == ended.runs["deep"].by_step("loss")
+
+
 def test_bytes_that_are_no_text_cost_no_other_value(run_program):
     """Of all that W&B refuses, these alone are found out at the flush."""
     ended = run_program(

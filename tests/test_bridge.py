@@ -56,6 +56,31 @@ def python(source, tmp_path):
     return done.stdout
 
 
+class LookingRun(FakeRun):
+    """Looks, at each call, whether all is accounted for: a flush that hangs there may last for long."""
+
+    def __init__(self):
+        super().__init__()
+        self.looks, self.look = [], lambda: None
+
+    def log(self, *args, **kwargs):
+        self.looks.append(self.look())
+        super().log(*args, **kwargs)
+
+
+def test_what_a_flush_has_not_come_to_yet_is_pending():
+    """It was collected, and is neither in a row nor in anything that waits."""
+    run = LookingRun()
+    with configure(run, set_global=False, export_interval_millis=3_600_000) as bridge:
+        run.look = lambda: bridge.stats().is_conserved()
+        loss = bridge.meter_provider.get_meter("trainer").create_gauge("loss")
+        for step in range(3):
+            bridge.log({"a": step}, step=step, source="trainer")
+        loss.set(0.5, {"step": 2, "source": "trainer"})
+        bridge.force_flush()
+        assert [True] * 3 == run.looks
+
+
 def test_a_dict_lands_in_the_row_of_its_step(run, bridge):
     """Beside what instruments record, and with anything that W&B takes."""
     bridge.meter_provider.get_meter("trainer").create_gauge("loss").set(0.5, {"step": 3})

@@ -55,6 +55,8 @@ class Pipeline:
         self._journaling = Journaling(options, self.ledger, self.target)
         self._start_over()
         self._received = 0
+        self._in_hand = 0
+        """How many collected samples the flush that is under way has not come to."""
         self.is_gathering = False
         """What was received is committed by whoever takes in next, as long as no more waits than may wait."""
         self.through = 0
@@ -70,7 +72,7 @@ class Pipeline:
     @property
     def pending(self) -> int:
         """How many samples were taken in and wait to be written."""
-        waiting = self._reconciler.pending + len(self.deferral) + self.unconfirmed
+        waiting = self._reconciler.pending + len(self.deferral) + self._in_hand + self.unconfirmed
         return waiting + self._journaling.pending
 
     @property
@@ -112,17 +114,18 @@ class Pipeline:
         if until == ALL:
             self._add([*samples, *(item for batch in batches for item in batch)])
             return self.commit(deadline=deadline)
-        taken = 0
+        taken, self._in_hand = 0, len(samples)
         try:
             for batch in batches:
                 upto = bisect_right(samples, batch[-1].time, taken, key=measured_at)
-                collected, taken = samples[taken:upto], upto
+                collected, taken, self._in_hand = samples[taken:upto], upto, len(samples) - upto
                 self._add(heapq.merge(collected, batch, key=measured_at) if collected else batch)
                 if not self.commit(deadline=deadline):
                     return False
-            collected, taken = samples[taken:], len(samples)
+            collected, taken, self._in_hand = samples[taken:], len(samples), 0
             self._add(collected)
         finally:
+            self._in_hand = 0
             # Interrupted: what is left in the lane is safe there, and must not be overtaken by what was
             # collected.
             self.deferral.give_back(samples[taken:])
@@ -302,6 +305,7 @@ class Pipeline:
         self.ledger = self.admission.ledger = Ledger()
         self.target.forget(self.ledger)
         self.deferral.take_all()
+        self._in_hand = 0
         self._journaling.abandon(self.ledger)
         self._start_over()
 

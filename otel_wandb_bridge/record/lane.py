@@ -69,7 +69,7 @@ class DirectLane:
         self.gauges = gauges
         self.on_high_water: Callable[[], None] = lambda: None
         self._bound = bound
-        self._quiet = self.room = min(high_water, bound) - 1
+        self.flush_from(high_water)
         self._is_emptied = False
         self.queue: deque[Entry] = deque()
         """What waits. As long as that is less than `room`, an entry may be appended here as well as `put` in,

@@ -201,8 +201,10 @@ def _is_of_wandb(function: Any) -> bool:
 def _taken(run: Any, data: dict[Any, Any], step: int | None) -> dict[str, Any] | None:
     """A copy that nobody can change; None where W&B would not take its keys."""
     values = data.copy()
-    if not _has_text_keys(values):
-        return None
+    return _unchanging(run, values, step) if _has_text_keys(values) else None
+
+
+def _unchanging(run: Any, values: dict[str, Any], step: int | None) -> dict[str, Any]:
     return values if _are_plain(values) else captured(run, values, step)
 
 
@@ -228,8 +230,7 @@ def _catch(
         if usable and _is_commit(commit):
             waiting = _waiting(data, number, None if commit is None else bool(commit))
             if settings is not None:
-                values = dict(data)
-                taken = values if _are_plain(values) else captured(run, values, step)
+                taken = _unchanging(run, dict(data), step)
                 if ROUTES.put(run, waiting._replace(values=taken), settings):
                     return None
             return ROUTES.write(run, waiting, functools.partial(call, run))
